@@ -1,0 +1,48 @@
+"""Time as a parameter, so that tests never sleep."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Where a component takes its time from."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go backwards; for ages and time-outs."""
+        ...
+
+    def now(self) -> datetime:
+        """The wall clock, aware, in UTC; for what people read."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clocks."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+class ManualClock:
+    """A clock that a test moves by hand."""
+
+    def __init__(self, start: datetime | None = None) -> None:
+        self._now = start or datetime(2026, 1, 1, tzinfo=UTC)
+        self._monotonic = 1000.0
+
+    def monotonic(self) -> float:
+        return self._monotonic
+
+    def now(self) -> datetime:
+        return self._now
+
+    def advance(self, seconds: float) -> None:
+        """Move both clocks forward."""
+        self._monotonic += seconds
+        self._now += timedelta(seconds=seconds)

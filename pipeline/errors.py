@@ -1,0 +1,72 @@
+"""Every error that Checkpoint raises on purpose.
+
+    CheckpointError
+    ├── ConfigError          a configuration file or option is wrong          (exit status 2)
+    ├── InputError           a picture, video or list cannot be used          (exit status 1)
+    ├── SourceError          a camera or file does not deliver frames         (exit status 1)
+    ├── WeightsError         a model file is missing, altered or unusable     (exit status 2)
+    ├── WatchlistError       an entry is refused, or the list is inconsistent (exit status 1)
+    ├── StoreUnavailable     Redis is away or refuses                         (exit status 1)
+    ├── AlertServiceError    the alert service is away or refuses             (exit status 1)
+    └── ShutdownError        something was lost past the shutdown deadline    (exit status 1)
+
+A message names the file, field or camera, says what is wrong and what to do about it.
+It never holds a password: ``redact`` is applied to every URL.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+_CREDENTIALS = re.compile(r"(?<=://)[^/?#\s]*@")
+
+
+def redact(text: str) -> str:
+    """Hide user and password of every URL in ``text``: ``rtsp://***@host/path``."""
+    return _CREDENTIALS.sub("***@", text)
+
+
+class CheckpointError(Exception):
+    """Base of all errors with a message for the user."""
+
+    exit_status: ClassVar[int] = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(redact(message))
+
+
+class ConfigError(CheckpointError):
+    """A configuration file or option is wrong."""
+
+    exit_status = 2
+
+
+class InputError(CheckpointError):
+    """A picture, video or list cannot be used."""
+
+
+class SourceError(CheckpointError):
+    """A camera or file does not deliver frames."""
+
+
+class WeightsError(CheckpointError):
+    """A model file is missing, altered or unusable."""
+
+    exit_status = 2
+
+
+class WatchlistError(CheckpointError):
+    """An entry is refused, or the list is inconsistent."""
+
+
+class StoreUnavailable(CheckpointError):
+    """Redis is away or refuses."""
+
+
+class AlertServiceError(CheckpointError):
+    """The alert service is away or refuses."""
+
+
+class ShutdownError(CheckpointError):
+    """Something was lost past the shutdown deadline."""
