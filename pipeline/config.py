@@ -77,13 +77,21 @@ class RecognitionSettings(Settings):
 
 
 class PassageSettings(Settings):
-    """When a passage is opened, settled and closed."""
+    """When a passage is settled, closed and taken up again.
+
+    A reading is settled when ``settled_reads`` reads agree on it and the vote gives it
+    ``settled_probability``; under ``readable_probability`` a passage's plate counts as unread.
+    A vehicle without a readable plate is a passage after ``unread_sightings`` frames. A vehicle
+    unseen for ``close_after_s`` has left; the same plate back within ``reopen_within_s`` is the
+    same passage.
+    """
 
     settled_probability: float = Field(default=0.95, gt=0, le=1)
     settled_reads: int = Field(default=2, ge=1)
-    minimum_reads: int = Field(default=1, ge=1)
+    readable_probability: float = Field(default=0.5, gt=0, le=1)
+    unread_sightings: int = Field(default=3, ge=1)
     close_after_s: float = Field(default=1.2, gt=0)
-    maximum_s: float = Field(default=120.0, gt=0)
+    reopen_within_s: float = Field(default=8.0, ge=0)
 
 
 class WatchlistSettings(Settings):

@@ -1,0 +1,71 @@
+# `make demo` shows Checkpoint at work, `make test` checks everything; `make` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+SYSTEM := deploy/system.sh
+# What `make demo` and `make test` pass on, for example: make demo ARGS="--seconds 5"
+ARGS ?=
+
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -q
+
+.PHONY: help
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: $(VENV)/.base ## install what is missing and show the whole path on this machine
+	@$(BIN)/checkpoint demo $(ARGS)
+
+.PHONY: test
+test: $(VENV)/.dev check ## install what the tests need and run everything
+	@$(SYSTEM) tests
+	@$(SYSTEM) container
+	@$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: check
+check: $(VENV)/.dev ## format, lint, types and import rules; changes nothing
+	@$(BIN)/ruff format --check --quiet . || { echo "Run: make format"; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+.PHONY: fast
+fast: $(VENV)/.dev ## the tests of a few seconds: no cameras, no container, no GPU
+	@$(BIN)/python -m pytest -m "not slow and not rtsp and not gpu" $(ARGS)
+
+.PHONY: format
+format: $(VENV)/.dev ## format, and mend what ruff can mend
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+.PHONY: proto
+proto: $(VENV)/.dev ## write the gRPC code anew from the .proto files
+	@PATH="$(abspath $(BIN)):$$PATH" bash proto/generate.sh
+
+.PHONY: clean
+clean: ## remove the virtual environment, caches and build outputs
+	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(SYSTEM) venv
+	@python=$$($(SYSTEM) python); echo "Making $(VENV) with $$($$python --version)"; \
+		$$python -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+# The stamps tell what was installed, and from which pyproject.toml.
+$(VENV)/.base: pyproject.toml | $(BIN)/python
+	@$(SYSTEM) runtime
+	@echo "Installing Checkpoint into $(VENV): about 300 MB of Python packages, a minute or so"
+	@$(PIP) install -e .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	@$(SYSTEM) runtime
+	@echo "Installing Checkpoint and its test tools into $(VENV): a minute or so"
+	@$(PIP) install -e '.[dev]'
+	@touch $@ $(VENV)/.base

@@ -1,0 +1,1 @@
+"""Recognition: pictures in, plates with their reads and vehicles out."""

@@ -1,0 +1,44 @@
+"""Body colours of vehicles by the shipped colour net."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from detectors.base import Network
+from detectors.postprocess import softmax
+from pipeline.types import ImageBgr, VehicleColour
+
+CLASSES = tuple(VehicleColour)
+SIDE = 64
+"""Side of the net's input in pixels."""
+LEAST = 0.6
+"""Under this probability the colour is left open."""
+
+
+class ColourNet:
+    """Implements :class:`detectors.base.ColourClassifier` over a raw network.
+
+    The network takes (B, 64, 64, 3) uint8 BGR and returns logits (B, len(VehicleColour)).
+    """
+
+    def __init__(self, network: Network, temperature: float = 1.0, least: float = LEAST) -> None:
+        self._network = network
+        self._temperature = temperature
+        self._least = least
+
+    def colours(self, vehicles: Sequence[ImageBgr]) -> list[VehicleColour | None]:
+        """See :class:`detectors.base.ColourClassifier`."""
+        if not vehicles:
+            return []
+        batch = np.stack(
+            [cv2.resize(v, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for v in vehicles]
+        ).astype(np.uint8, copy=False)
+        (logits,) = self._network(batch)
+        answers: list[VehicleColour | None] = []
+        for probs in softmax(logits / np.float32(self._temperature)):
+            best = int(probs.argmax())
+            answers.append(CLASSES[best] if probs[best] >= self._least else None)
+        return answers

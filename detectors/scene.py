@@ -1,0 +1,118 @@
+"""Plates and vehicles by the shipped scene net."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from detectors.base import Detections, FloatArray, Network
+from detectors.postprocess import decode_raw, merge_plates, suppress
+from detectors.preprocess import Letterbox, fit, letterbox
+from pipeline.types import ImageBgr, PlateDetection, VehicleClass, VehicleDetection
+
+CLASSES: tuple[VehicleClass | None, ...] = (
+    None,  # plate
+    VehicleClass.CAR,
+    VehicleClass.VAN,
+    VehicleClass.BUS,
+    VehicleClass.TRUCK,
+    VehicleClass.MOTORCYCLE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SceneOptions:
+    """How pictures are looked at.
+
+    ``side``: the input's longer side in pixels. ``second_look``: pictures without a plate are
+    looked at again, larger if they have the pixels and smaller, for plates that are very small
+    or fill the picture. It suits single pictures; in video it would double the cost of an empty
+    road.
+    """
+
+    side: int = 640
+    plate_threshold: float = 0.30
+    vehicle_threshold: float = 0.35
+    vehicle_iou: float = 0.55
+    batch: int = 16
+    second_look: bool = False
+
+
+class SceneNet:
+    """Implements :class:`detectors.base.SceneDetector` over a raw network."""
+
+    def __init__(self, network: Network, options: SceneOptions | None = None) -> None:
+        self._network = network
+        self.options = options or SceneOptions()
+        options = self.options
+        self._thresholds = np.full(len(CLASSES), options.vehicle_threshold, np.float32)
+        self._thresholds[0] = options.plate_threshold
+
+    def detect(self, images: Sequence[ImageBgr]) -> list[Detections]:
+        """See :class:`detectors.base.SceneDetector`."""
+        side = self.options.side
+        found = self._look(images, [fit(_size(image), side) for image in images])
+        if self.options.second_look:
+            self._look_again(images, found)
+        return found
+
+    def _look_again(self, images: Sequence[ImageBgr], found: list[Detections]) -> None:
+        """Fill in plates where the first look had none: larger first, then smaller."""
+        side = self.options.side
+        for other, needed in ((2 * side, 1.2 * side), (side // 2, 0.3 * side)):
+            empty = [
+                index for index, image in enumerate(images)
+                if not found[index].plates and max(image.shape[:2]) >= needed
+            ]
+            again = self._look(
+                [images[i] for i in empty], [fit(_size(images[i]), other) for i in empty]
+            )
+            for index, look in zip(empty, again, strict=True):
+                vehicles = found[index].vehicles or look.vehicles
+                found[index] = Detections(look.plates, vehicles)
+
+    def _look(self, images: Sequence[ImageBgr], boxes: Sequence[Letterbox]) -> list[Detections]:
+        groups: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for index, box in enumerate(boxes):
+            groups[box.size].append(index)
+        found: list[Detections] = [Detections()] * len(images)
+        for size, members in groups.items():
+            for start in range(0, len(members), self.options.batch):
+                part = members[start : start + self.options.batch]
+                batch = np.empty((len(part), size[1], size[0], 3), np.uint8)
+                for row, index in enumerate(part):
+                    letterbox(images[index], boxes[index], batch[row])
+                (raw,) = self._network(batch)
+                for row, index in enumerate(part):
+                    found[index] = self._interpret(raw[row], boxes[index], images[index])
+        return found
+
+    def _interpret(self, raw: FloatArray, box: Letterbox, image: ImageBgr) -> Detections:
+        candidates = decode_raw(raw, box.size, self._thresholds)
+        is_plate = candidates.classes == 0
+        corners, scores = merge_plates(candidates.corners[is_plate], candidates.scores[is_plate])
+        plates = tuple(
+            PlateDetection(quad, float(score))
+            for quad, score in zip(box.to_picture(corners), scores, strict=True)
+        )
+        boxes, sure = candidates.boxes[~is_plate], candidates.scores[~is_plate]
+        names = candidates.classes[~is_plate]
+        kept = suppress(boxes, sure, self.options.vehicle_iou, inside=0.85)
+        limit = np.array([image.shape[1], image.shape[0]], np.float32)
+        edges = np.clip(box.to_picture(boxes[kept].reshape(-1, 2, 2)), 0, limit).reshape(-1, 4)
+        vehicles = tuple(
+            VehicleDetection(
+                (float(e[0]), float(e[1]), float(e[2]), float(e[3])),
+                CLASSES[names[k]] or VehicleClass.OTHER,
+                float(sure[k]),
+            )
+            for e, k in zip(edges, kept, strict=True)
+        )
+        return Detections(plates, vehicles)
+
+
+def _size(image: ImageBgr) -> tuple[int, int]:
+    return int(image.shape[1]), int(image.shape[0])

@@ -1,0 +1,340 @@
+"""Rendered plates of every class, for training and for demonstrations.
+
+Geometry after GA 36-2018 (millimetres): every layout below adds up to the plate's own width and
+height. Characters come from a folder of glyph pictures (black on white) that is given at run
+time: ``characters/140_*.jpg`` single row, ``green_*`` new energy, ``220_*`` double row with
+``up_`` and ``down_`` variants of the letters. Plates themselves (ground, border line, bolt
+slots, the new-energy gradient) are drawn, so no other picture is needed.
+
+    glyphs = Glyphs(Path("…/glyphs"))
+    text, plate_class = random_plate(rng)                  # a legal text, provinces evenly
+    image = render_plate(text, plate_class, glyphs, rng)   # (H, W, 3) uint8 BGR, 2 px per mm
+
+``rng=None`` gives the nominal colours; with a generator, colours, wear and bolts vary a little.
+Camera effects live in :mod:`detectors.training.degrade`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from pipeline.types import PROVINCES, ImageBgr, PlateClass
+
+SERIAL = "0123456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+DIGITS = "0123456789"
+SERIAL_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"
+
+CLASS_WEIGHTS: dict[PlateClass, float] = {
+    PlateClass.BLUE: 0.26,
+    PlateClass.YELLOW_SINGLE: 0.12,
+    PlateClass.YELLOW_DOUBLE: 0.13,
+    PlateClass.GREEN_SMALL: 0.13,
+    PlateClass.GREEN_LARGE: 0.06,
+    PlateClass.POLICE: 0.05,
+    PlateClass.COACH: 0.05,
+    PlateClass.HK_MACAU: 0.03,
+    PlateClass.EMBASSY: 0.02,
+    PlateClass.CONSULATE: 0.02,
+    PlateClass.WJ: 0.03,
+    PlateClass.ARMY: 0.03,
+    PlateClass.MOTORCYCLE: 0.02,
+    PlateClass.TRAILER: 0.03,
+    PlateClass.TRACTOR: 0.01,
+    PlateClass.EMERGENCY: 0.01,
+}
+"""How often :func:`random_plate` draws each class when none is asked for."""
+
+_BGR = {
+    "blue": (168, 72, 18),
+    "yellow": (22, 176, 238),
+    "white": (238, 238, 236),
+    "black": (28, 26, 26),
+    "green": (118, 196, 92),
+    "tractor": (84, 122, 20),
+    "ink": (22, 20, 20),
+    "red": (36, 28, 206),
+}
+
+
+class Glyphs:
+    """The glyph pictures of one folder as alpha masks (H, W) uint8, 255 where ink is."""
+
+    def __init__(self, folder: Path, font: Path | None = None) -> None:
+        self._masks: dict[str, np.ndarray] = {}
+        for path in sorted((folder / "characters").glob("*.jpg")):
+            grey = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE)
+            self._masks[path.stem] = 255 - grey
+        if not self._masks:
+            raise FileNotFoundError(f"no glyph pictures under {folder / 'characters'}")
+        if font is not None:
+            for character in "应急":
+                self._masks[f"140_{character}"] = _from_font(character, font)
+
+    def has(self, character: str) -> bool:
+        """Whether the character can be drawn at all."""
+        return f"140_{'0' if character == 'O' else character}" in self._masks
+
+    def mask(self, character: str, family: str) -> np.ndarray:
+        """Mask of a character in the family ``140``, ``green``, ``220_up`` or ``220_down``."""
+        character = "0" if character == "O" else character  # drawn alike; O only issues
+        for name in (f"{family}_{character}", f"{family[:3]}_{character}", f"140_{character}"):
+            if name in self._masks:
+                return self._masks[name]
+        raise KeyError(character)
+
+
+def _from_font(character: str, font: Path) -> np.ndarray:
+    from PIL import Image, ImageDraw, ImageFont
+
+    canvas = Image.new("L", (200, 200), 0)
+    ImageDraw.Draw(canvas).text(
+        (20, 10), character, fill=255, font=ImageFont.truetype(str(font), 150), stroke_width=3
+    )
+    box = canvas.getbbox()
+    return np.asarray(canvas.crop(box).resize((77, 150)))
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One character on the plate: its rectangle in mm, glyph family and ink."""
+
+    character: str
+    x: float
+    y: float
+    width: float
+    height: float
+    family: str
+    ink: str
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A plate before it is drawn: size in mm, ground, border ink, characters, dots (x, y)."""
+
+    width: float
+    height: float
+    ground: str
+    border: str
+    cells: tuple[Cell, ...]
+    dots: tuple[tuple[float, float], ...] = ()
+
+
+def _row(
+    text: str, inks: list[str], x: float, y: float, w: float, h: float, gap: float, family: str,
+    wide_after: int = 0, wide: float = 0.0, first: float | None = None,
+) -> tuple[Cell, ...]:
+    cells = []
+    for index, (character, ink) in enumerate(zip(text, inks, strict=True)):
+        width = first if index == 0 and first is not None else w
+        cells.append(Cell(character, x, y, width, h, family, ink))
+        x += width + (wide if index + 1 == wide_after else gap)
+    return tuple(cells)
+
+
+def _single(text: str, ground: str, inks: list[str], wide_after: int = 2) -> Layout:
+    if len(text) == 7:
+        cells = _row(text, inks, 15.5, 25, 45, 90, 12, "140", wide_after, 34)
+        last = cells[wide_after - 1]
+        dots = ((last.x + last.width + 17, 70.0),)
+    else:  # eight characters on the same 440 mm: narrower cells, no dot
+        cells = _row(text, inks, 15.5, 25, 43, 90, 8.8, "140")
+        dots = ()
+    return Layout(440, 140, ground, inks[-1] if ground != "white" else "ink", cells, dots)
+
+
+def _double(
+    text: str, ground: str, inks: list[str], size: tuple[float, float], top: tuple[float, ...],
+    bottom: tuple[float, ...], border: str,
+) -> Layout:
+    """``top`` = x, y, w, h, gap of the first two characters; ``bottom`` of the other five."""
+    upper = _row(text[:2], inks[:2], top[0], top[1], top[2], top[3], top[4], "220_up")
+    lower = _row(text[2:], inks[2:], *bottom[:2], bottom[2], bottom[3], bottom[4], "220_down")
+    dot = (size[0] / 2, top[1] + top[3] / 2)
+    return Layout(*size, ground, border, upper + lower, (dot,))
+
+
+def _yellow_220(text: str) -> Layout:
+    inks = ["ink"] * len(text)
+    return _double(
+        text, "yellow", inks, (440, 220), (110, 15, 80, 60, 60), (27.5, 90, 65, 110, 15), "ink"
+    )
+
+
+def layout(text: str, plate_class: PlateClass, variant: int = 0) -> Layout:
+    """Where each character of a plate goes. ``variant`` picks among a class's looks."""
+    n = len(text)
+    ink, white = ["ink"] * n, ["white"] * n
+    tail_red = ink[:-1] + ["red"]
+    match plate_class:
+        case PlateClass.YELLOW_DOUBLE | PlateClass.TRAILER:
+            return _yellow_220(text)
+        case PlateClass.GREEN_SMALL | PlateClass.GREEN_LARGE:
+            cells = _row(text, ink, 15.5, 25, 43, 90, 9, "green", 2, 49, 45)
+            return Layout(480, 140, plate_class.value, "ink", cells)
+        case PlateClass.YELLOW_SINGLE | PlateClass.COACH:
+            return _single(text, "yellow", ink)
+        case PlateClass.POLICE:
+            return _single(text, "white", tail_red, wide_after=1 + variant % 2)
+        case PlateClass.EMERGENCY:
+            return _single(text, "white", ink[:-2] + ["red", "red"])
+        case PlateClass.HK_MACAU:
+            return _single(text, "black", white)
+        case PlateClass.EMBASSY:
+            red = ["red" if c == "使" and variant % 2 else "white" for c in text]
+            return _single(text, "black", red, wide_after=3 if text[-1] == "使" else 4)
+        case PlateClass.CONSULATE:
+            return _single(text, "black", white[:-1] + ["red" if variant % 2 else "white"], 4)
+        case PlateClass.WJ:
+            province = len(text) == 8
+            return _single(text, "white", ["red"] * (3 if province else 2) + ink[:5])
+        case PlateClass.ARMY:
+            return _single(text, "white", ["red"] * (1 + variant % 2) + ink[: 6 - variant % 2])
+        case PlateClass.MOTORCYCLE:
+            ground = "yellow" if variant % 2 else "blue"
+            inks = ink if variant % 2 else white
+            top, bottom = (52, 12, 42, 50, 32), (15, 68, 30, 60, 10)
+            return _double(text, ground, inks, (220, 140), top, bottom, inks[0])
+        case PlateClass.TRACTOR:
+            top, bottom = (75, 14, 55, 55, 40), (20, 82, 44, 70, 10)
+            return _double(text, "tractor", white, (300, 165), top, bottom, "white")
+        case _:
+            return _single(text, "blue", white)
+
+
+def _ground(plan: Layout, scale: float, tint: Callable[[str], tuple[float, ...]]) -> np.ndarray:
+    height, width = round(plan.height * scale), round(plan.width * scale)
+    image = np.empty((height, width, 3), np.float32)
+    if plan.ground == "green_small":
+        ramp = np.linspace(0, 1, height, dtype=np.float32)[:, None, None] ** 0.9
+        image[:] = np.float32(tint("white")) * (1 - ramp) + np.float32(tint("green")) * ramp
+    elif plan.ground == "green_large":
+        image[:] = np.float32(tint("green"))
+        image[:, : round(120 * scale)] = np.float32(tint("yellow"))
+    else:
+        image[:] = np.float32(tint(plan.ground))
+    return image
+
+
+def render_plate(
+    text: str,
+    plate_class: PlateClass,
+    glyphs: Glyphs,
+    rng: np.random.Generator | None = None,
+    scale: float = 2.0,
+) -> ImageBgr:
+    """A clean plate, seen straight on: (H, W, 3) uint8 BGR at ``scale`` pixels per mm.
+
+    Raises KeyError when the glyph folder lacks a character (应 and 急 need a font, see
+    :class:`Glyphs`).
+    """
+    variant = 0 if rng is None else int(rng.integers(2))
+    plan = layout(text, plate_class, variant)
+    shift = np.zeros(3) if rng is None else rng.normal(0, 9, 3)
+
+    def tint(name: str) -> tuple[float, ...]:
+        wobble = 0.0 if rng is None else rng.normal(0, 10, 3)
+        return tuple(np.clip(np.asarray(_BGR[name]) + shift + wobble, 0, 255))
+
+    image = _ground(plan, scale, tint)
+    height, width = image.shape[:2]
+    ink = {name: np.float32(tint(name)) for name in ("ink", "white", "red")}
+
+    border = np.zeros((height, width), np.uint8)
+    inset, line = round(3.5 * scale), max(1, round(2.0 * scale))
+    cv2.rectangle(border, (inset, inset), (width - inset - 1, height - inset - 1), 255, line)
+    for x, y in plan.dots:
+        cv2.circle(border, (round(x * scale), round(y * scale)), round(5 * scale), 255, -1)
+    if rng is not None and rng.random() < 0.1:
+        border[:] = 0
+    _blend(image, border, ink[plan.border])
+
+    for cell in plan.cells:
+        size = (max(1, round(cell.width * scale)), max(1, round(cell.height * scale)))
+        mask = cv2.resize(glyphs.mask(cell.character, cell.family), size, interpolation=3)
+        x, y = round(cell.x * scale), round(cell.y * scale)
+        _blend(image[y : y + size[1], x : x + size[0]], mask, ink[cell.ink])
+    if rng is not None:
+        _bolts(image, plan, scale, rng)
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def _blend(target: np.ndarray, mask: np.ndarray, colour: np.ndarray) -> None:
+    alpha = (mask[: target.shape[0], : target.shape[1]].astype(np.float32) / 255)[..., None]
+    target += (colour - target) * alpha
+
+
+def _bolts(image: np.ndarray, plan: Layout, scale: float, rng: np.random.Generator) -> None:
+    rows = (7.0,) if plan.height > 150 else (8.0, plan.height - 8.0)
+    for y in rows:
+        if rng.random() < 0.35:
+            continue
+        for x in (plan.width * 0.25, plan.width * 0.75):
+            shade = float(rng.choice([40, 120, 190, 235])) + rng.normal(0, 12)
+            at = (round((x + rng.normal(0, 3)) * scale), round((y + rng.normal(0, 1)) * scale))
+            cv2.circle(image, at, max(1, round(rng.uniform(3, 8) * scale)), (shade,) * 3, -1)
+
+
+def _pick(rng: np.random.Generator, characters: str) -> str:
+    return characters[int(rng.integers(len(characters)))]
+
+
+def _ordinary_serial(rng: np.random.Generator, length: int = 5) -> str:
+    """0, 1 or 2 letters anywhere, the rest digits."""
+    serial = [_pick(rng, DIGITS) for _ in range(length)]
+    for index in rng.permutation(length)[: rng.choice(3, p=[0.25, 0.35, 0.4])]:
+        serial[index] = _pick(rng, SERIAL_LETTERS)
+    return "".join(serial)
+
+
+def _digits(rng: np.random.Generator, count: int) -> str:
+    return "".join(_pick(rng, DIGITS) for _ in range(count))
+
+
+def random_plate(
+    rng: np.random.Generator, plate_class: PlateClass | None = None
+) -> tuple[str, PlateClass]:
+    """A legal text and its class; provinces evenly, classes by :data:`CLASS_WEIGHTS`."""
+    if plate_class is None:
+        names = list(CLASS_WEIGHTS)
+        weights = np.array([CLASS_WEIGHTS[name] for name in names])
+        plate_class = names[int(rng.choice(len(names), p=weights / weights.sum()))]
+    province, issuer = _pick(rng, PROVINCES), _pick(rng, SERIAL_LETTERS)
+    head = province + issuer
+    match plate_class:
+        case PlateClass.GREEN_SMALL:
+            energy = _pick(rng, "DDDFFFABCEGHJK")
+            text = head + energy + _pick(rng, SERIAL) + _digits(rng, 4)
+        case PlateClass.GREEN_LARGE:
+            text = head + _digits(rng, 5) + _pick(rng, "DDDFFFABCEGHJK")
+        case PlateClass.POLICE:
+            text = head + _ordinary_serial(rng, 4) + "警"
+        case PlateClass.COACH:
+            text = head + _ordinary_serial(rng, 4) + "学"
+        case PlateClass.TRAILER:
+            text = head + _ordinary_serial(rng, 4) + "挂"
+        case PlateClass.HK_MACAU:
+            text = "粤Z" + _ordinary_serial(rng, 4) + _pick(rng, "港港澳")
+        case PlateClass.EMBASSY:
+            number = _digits(rng, 6)
+            text = number + "使" if rng.random() < 0.7 else "使" + number
+        case PlateClass.CONSULATE:
+            first = issuer if rng.random() < 0.3 else _pick(rng, DIGITS)
+            text = province + first + _digits(rng, 4) + "领"
+        case PlateClass.WJ:
+            mid = province if rng.random() < 0.7 else ""
+            last = _pick(rng, SERIAL) if rng.random() < 0.5 else _pick(rng, DIGITS)
+            text = "WJ" + mid + _digits(rng, 4) + last
+        case PlateClass.ARMY:
+            text = _pick(rng, SERIAL_LETTERS) + _pick(rng, SERIAL_LETTERS) + _digits(rng, 5)
+        case PlateClass.EMERGENCY:
+            text = province + _pick(rng, "XS") + _digits(rng, 4) + "应急"
+        case PlateClass.BLUE if rng.random() < 0.01:
+            text = province + "O" + _ordinary_serial(rng)
+        case _:
+            text = head + _ordinary_serial(rng)
+    return text, plate_class

@@ -1,0 +1,434 @@
+"""Training pictures for the scene net: random views of labelled photographs, with paste-ins.
+
+A sample is one square view of one photograph (or four small ones side by side), warped by a
+random homography so that plates appear 18 to 240 px wide. Rendered plates of every class and
+real crops replace or join the plates of the picture, matched in brightness; crops that are no
+plates join as hard negatives. No mirroring: text has a direction.
+
+Labels are partial, so each sample carries a weight per class for its *negatives*: 0 where the
+class is not annotated in that photograph. Positives always count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import IterableDataset
+from tqdm import tqdm
+
+from detectors.training import data as labels
+from detectors.training.render import Glyphs, random_plate, render_plate
+
+CLASSES = ("plate", "car", "van", "bus", "truck", "motorcycle")
+GREY = 114
+SIZES = ((320, 16, 0.7), (416, 10, 0.16), (544, 6, 0.14))
+"""Side in pixels, batch, and how often."""
+
+
+@dataclass(slots=True)
+class Source:
+    """One photograph in memory with its labels in pixels."""
+
+    kind: str
+    levels: list[np.ndarray]
+    plates: list[np.ndarray]  # (4, 2) float32 each
+    vehicles: list[tuple[int, np.ndarray]]  # class index, (4,) float32 xyxy
+    weights: np.ndarray  # (6,) float32
+
+
+@dataclass(slots=True)
+class Sample:
+    """One square training view; labels in its pixels."""
+
+    image: np.ndarray
+    weights: np.ndarray
+    plates: list[np.ndarray] = field(default_factory=list)
+    vehicles: list[tuple[int, np.ndarray]] = field(default_factory=list)
+
+
+def _vehicle_prior(frames: list[labels.Row]) -> dict[bool, np.ndarray]:
+    """Median vehicle box relative to its plate (in plate widths), for blue and yellow plates."""
+    found: dict[bool, list[np.ndarray]] = {False: [], True: []}
+    for frame in frames:
+        for plate, inside in _pairs(frame):
+            if inside is not None:
+                centre, width = _centre(plate)
+                box = np.float32(inside["box"])
+                clipped = box[0] < 3 or box[1] < 3 or box[2] > frame["width"] - 3
+                if not clipped and box[3] - centre[1] < 2 * width:
+                    relative = (box - np.tile(centre, 2)) / width
+                    found[plate.get("colour") == "黄色"].append(relative)
+    return {key: np.median(np.stack(value), axis=0) for key, value in found.items()}
+
+
+def _centre(plate: labels.Row) -> tuple[np.ndarray, float]:
+    box = np.float32(plate["box"])
+    return (box[:2] + box[2:]) / 2, float(box[2] - box[0])
+
+
+def _pairs(frame: labels.Row) -> Iterator[tuple[labels.Row, labels.Row | None]]:
+    for plate in frame["plates"]:
+        (x, y), width = _centre(plate)
+        inside = [
+            v for v in frame["vehicles"] or []
+            if v["box"][0] < x < v["box"][2] and v["box"][1] < y < v["box"][3]
+            and v["box"][2] - v["box"][0] < 7.5 * width
+        ]
+        inside.sort(key=lambda v: (v["box"][2] - v["box"][0]) * (v["box"][3] - v["box"][1]))
+        yield plate, (inside[0] if inside else None)
+
+
+def _frame_vehicles(
+    frame: labels.Row, prior: dict[bool, np.ndarray]
+) -> list[tuple[int, np.ndarray]]:
+    """A box for each plate's vehicle: the hint around it, else the usual place around a plate."""
+    boxes = []
+    for plate, hint in _pairs(frame):
+        large = plate.get("colour") == "黄色"
+        centre, width = _centre(plate)
+        if hint is not None:
+            box = np.float32(hint["box"])
+            name = hint["cls"] if large and hint["cls"] in ("bus", "truck") else "car"
+        else:
+            box = prior[large] * width + np.tile(centre, 2)
+            name = "truck" if large else "car"
+        box = np.clip(box, 0, [frame["width"], frame["height"]] * 2).astype(np.float32)
+        boxes.append((CLASSES.index(name), box))
+    return boxes
+
+
+def load_sources(data: Path, limit: int | None = None) -> dict[str, list[Source]]:
+    """Photographs of the train fold, decoded, with a half-size level for small views."""
+    frames = labels.rows(data, "frames", "train")[:limit]
+    prior = _vehicle_prior([f for f in frames if f["set"] == "pku"])
+    sources: dict[str, list[Source]] = {"pku": [], "ccpd": [], "street": []}
+    for frame in tqdm(frames, desc="frames", mininterval=5):
+        plates = [c for p in frame["plates"] if (c := labels.fitted_corners(p)) is not None]
+        complete = frame["plates_complete"] and len(plates) == len(frame["plates"])
+        weights = np.zeros(6, np.float32)
+        weights[0] = 1.0 if complete else 0.0
+        vehicles: list[tuple[int, np.ndarray]] = []
+        if frame["set"] == "pku":
+            vehicles = _frame_vehicles(frame, prior)
+            weights[1:] = 0.5 if complete else 0.0
+        sources[frame["set"]].append(
+            Source(frame["set"], _levels(labels.picture(data, frame)), plates, vehicles, weights)
+        )
+    for row in tqdm(labels.rows(data, "vehicles", "train")[:limit], desc="streets", mininterval=5):
+        boxes = [
+            (CLASSES.index(v["cls"]), np.float32(v["box"]))
+            for v in row["vehicles"] if v["cls"] in CLASSES
+        ]
+        weights = np.full(6, 0.7 if row["set"] == "caxtiq" else 1.0, np.float32)
+        weights[0] = 0.0
+        image = labels.picture(data, row)
+        sources["street"].append(Source("street", _levels(image), [], boxes, weights))
+    return sources
+
+
+def _levels(image: np.ndarray) -> list[np.ndarray]:
+    half = cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    return [image, half]
+
+
+class Composer:
+    """Draws training samples from sources, rendered plates and hard negatives."""
+
+    def __init__(self, data: Path, sources: dict[str, list[Source]], seed: int = 0) -> None:
+        self.sources = sources
+        rng = np.random.default_rng(seed)
+        glyphs = Glyphs(data / "glyphs")
+        self.rendered: list[np.ndarray] = []
+        while len(self.rendered) < 2000:
+            text, name = random_plate(rng)
+            try:
+                self.rendered.append(render_plate(text, name, glyphs, rng, scale=0.75))
+            except KeyError:
+                continue
+        crops = labels.rows(data, "crops", "train")
+        crops = [c for c in crops if c["set"] in ("easypr", "hyperlpr-finemapping", "rodney")]
+        keep = rng.permutation(len(crops))[:1500]
+        self.crops = [labels.picture(data, crops[i]) for i in keep]
+        paths = sorted((data / "not_plates").iterdir())
+        self.negatives = [i for p in paths if (i := cv2.imread(str(p))) is not None]
+
+    def sample(self, rng: np.random.Generator, side: int) -> Sample:
+        """One labelled view of ``side`` x ``side`` pixels."""
+        if rng.random() < 0.15:
+            kind = "pku" if rng.random() < 0.7 else "street"
+            half = side // 2
+            parts = [self._view(rng, kind, half, small=True) for _ in range(4)]
+            result = Sample(np.empty((half * 2, half * 2, 3), np.uint8), parts[0].weights.copy())
+            for part, (x, y) in zip(parts, ((0, 0), (half, 0), (0, half), (half, half))):
+                result.image[y : y + half, x : x + half] = part.image
+                result.weights = np.minimum(result.weights, part.weights)
+                result.plates += [p + np.float32([x, y]) for p in part.plates]
+                result.vehicles += [(c, b + np.float32([x, y, x, y])) for c, b in part.vehicles]
+        else:
+            kind = str(rng.choice(["pku", "ccpd", "street"], p=[0.63, 0.12, 0.25]))
+            result = self._view(rng, kind, side)
+        result.image = photometric(result.image, rng)
+        return result
+
+    def _view(
+        self, rng: np.random.Generator, kind: str, side: int, small: bool = False
+    ) -> Sample:
+        source = self.sources[kind][int(rng.integers(len(self.sources[kind])))]
+        height, width = source.levels[0].shape[:2]
+        fit = side / max(height, width)
+        focus = np.float32([rng.uniform(0, width), rng.uniform(0, height)])
+        if source.plates and rng.random() < 0.85:
+            plate = source.plates[int(rng.integers(len(source.plates)))]
+            focus = plate.mean(axis=0)
+            wanted = np.exp(rng.uniform(np.log(18), np.log(90 if small else 0.62 * side)))
+            scale = wanted / np.linalg.norm(plate[1] - plate[0])
+            scale = max(scale, fit * 0.8)
+        else:
+            scale = fit * np.exp(rng.uniform(np.log(0.8), np.log(2.4)))
+        if not small and rng.random() < 0.22:  # the whole picture, as inference letterboxes it
+            scale, focus = fit, np.float32([width / 2, height / 2])
+        matrix = _homography(rng, focus, scale, side, (width, height))
+        level = 1 if scale < 0.5 else 0
+        shrink = np.diag([2.0**level, 2.0**level, 1.0])
+        fill = GREY if rng.random() < 0.6 else int(rng.integers(0, 256))
+        image = cv2.warpPerspective(
+            source.levels[level], matrix @ shrink, (side, side), flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_CONSTANT, borderValue=(fill, fill, fill),
+        )
+        result = Sample(image, source.weights.copy())
+        result.plates = [_project(matrix, p) for p in source.plates]
+        for name, box in source.vehicles:
+            corners = _project(matrix, box[[0, 1, 2, 1, 2, 3, 0, 3]].reshape(4, 2))
+            result.vehicles.append((name, np.r_[corners.min(axis=0), corners.max(axis=0)]))
+        self._paste(rng, result)
+        _clip_labels(result, side)
+        return result
+
+    def _paste(self, rng: np.random.Generator, sample: Sample) -> None:
+        side = sample.image.shape[0]
+        for index, corners in enumerate(sample.plates):
+            if rng.random() < 0.4:
+                sample.plates[index] = self._paste_plate(rng, sample.image, corners)
+        if not sample.plates:
+            for _, box in sample.vehicles:
+                width = box[2] - box[0]
+                if width < 50 or rng.random() < 0.5:
+                    continue
+                plate = min(width * rng.uniform(0.16, 0.32), 250.0)
+                centre = np.float32([
+                    box[0] + width * rng.uniform(0.35, 0.65),
+                    box[1] + (box[3] - box[1]) * rng.uniform(0.6, 0.95),
+                ])
+                quad = _quad(rng, centre, plate)
+                sample.plates.append(self._paste_plate(rng, sample.image, quad))
+        if rng.random() < 0.06:
+            quad = _quad(rng, rng.uniform(0, side, 2), np.exp(rng.uniform(3.0, 5.5)))
+            if _free(quad, sample.plates):
+                sample.plates.append(self._paste_plate(rng, sample.image, quad))
+        if rng.random() < 0.15:
+            quad = _quad(rng, rng.uniform(0, side, 2), np.exp(rng.uniform(3.0, 5.3)))
+            if _free(quad, sample.plates):
+                negative = self.negatives[int(rng.integers(len(self.negatives)))]
+                warp_into(sample.image, negative, quad)
+
+    def _paste_plate(
+        self, rng: np.random.Generator, image: np.ndarray, corners: np.ndarray
+    ) -> np.ndarray:
+        if rng.random() < 0.2:
+            plate = self.crops[int(rng.integers(len(self.crops)))]
+        else:
+            plate = self.rendered[int(rng.integers(len(self.rendered)))]
+        height, width = plate.shape[:2]
+        stretch = 3.14 / (width / height)  # keep the width, give the quad the plate's own height
+        centre = corners.mean(axis=0)
+        left, right = (corners[0] + corners[3]) / 2, (corners[1] + corners[2]) / 2
+        up = ((corners[0] - corners[3]) + (corners[1] - corners[2])) / 4 * stretch
+        grow = np.float32(rng.uniform(1.0, 1.06))  # cover what was there
+        quad = np.float32([left + up, right + up, right - up, left - up])
+        quad = (quad - centre) * grow + centre
+        x1, y1 = np.clip(corners.min(axis=0).astype(int), 0, None)
+        x2, y2 = corners.max(axis=0).astype(int) + 1
+        region = image[y1:y2, x1:x2]
+        tone = 160.0
+        if region.size:
+            tone = float(np.percentile(region, 75)) * rng.uniform(0.8, 1.15)
+        gain = np.clip(tone / max(float(np.percentile(plate, 75)), 30.0), 0.12, 1.15)
+        shade = np.linspace(rng.uniform(0.75, 1.1), rng.uniform(0.75, 1.1), width)
+        shaded = np.clip(plate * (gain * shade)[None, :, None], 0, 255).astype(np.uint8)
+        warp_into(image, shaded, quad)
+        return quad
+
+
+def _homography(
+    rng: np.random.Generator, focus: np.ndarray, scale: float, side: int, size: tuple[int, int]
+) -> np.ndarray:
+    angle = rng.normal(0, 3.0) if rng.random() < 0.8 else rng.uniform(-28, 28)
+    shear = rng.normal(0, 0.05, 2)
+    radians = np.deg2rad(angle)
+    cos, sin = np.cos(radians), np.sin(radians)
+    turn = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1.0]])
+    stretch = np.diag([scale * np.exp(rng.normal(0, 0.06)), scale * np.exp(rng.normal(0, 0.06)), 1])
+    skew = np.array([[1, shear[0], 0], [shear[1], 1, 0], [0, 0, 1.0]])
+    tilt = np.eye(3)
+    tilt[2, :2] = rng.normal(0, 0.12, 2) / side
+    whole = np.allclose(focus, np.float32(size) / 2)
+    spread = 0.08 if whole else 0.42
+    target = side / 2 + rng.uniform(-spread, spread, 2) * side
+    # a view that is not the whole picture stays mostly inside it
+    if not whole:
+        for axis in (0, 1):
+            low, high = focus[axis] * scale, (size[axis] - focus[axis]) * scale
+            if low + high > side:
+                target[axis] = np.clip(target[axis], side - high, low)
+    to_origin = np.array([[1, 0, -focus[0]], [0, 1, -focus[1]], [0, 0, 1.0]])
+    to_target = np.array([[1, 0, target[0]], [0, 1, target[1]], [0, 0, 1.0]])
+    return to_target @ tilt @ turn @ skew @ stretch @ to_origin
+
+
+def _project(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    homogeneous = np.c_[points, np.ones(len(points))] @ matrix.T
+    return np.float32(homogeneous[:, :2] / homogeneous[:, 2:])
+
+
+def _quad(rng: np.random.Generator, centre: np.ndarray, width: float) -> np.ndarray:
+    half = np.float32([width / 2, width / 6.28])
+    quad = np.float32([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * half
+    quad += rng.normal(0, 0.015 * width, (4, 2)).astype(np.float32)
+    angle = np.deg2rad(rng.normal(0, 5))
+    turn = np.float32([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    return np.float32(quad @ turn + centre)
+
+
+def _free(quad: np.ndarray, plates: list[np.ndarray]) -> bool:
+    low, high = quad.min(axis=0), quad.max(axis=0)
+    return not any(
+        (np.minimum(high, p.max(axis=0)) > np.maximum(low, p.min(axis=0))).all() for p in plates
+    )
+
+
+def warp_into(image: np.ndarray, patch: np.ndarray, quad: np.ndarray) -> None:
+    """Warp ``patch`` onto the four corners ``quad`` of ``image``, in place, edges feathered."""
+    side_y, side_x = image.shape[:2]
+    x1, y1 = np.floor(np.clip(quad.min(axis=0) - 2, 0, [side_x, side_y])).astype(int)
+    x2, y2 = np.ceil(np.clip(quad.max(axis=0) + 2, 0, [side_x, side_y])).astype(int)
+    if x2 - x1 < 4 or y2 - y1 < 3:
+        return
+    width = float(np.linalg.norm(quad[1] - quad[0]))
+    ratio = min(1.0, 1.3 * width / patch.shape[1])
+    if ratio < 1:
+        patch = cv2.resize(patch, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA)
+    height, wide = patch.shape[:2]
+    start = np.float32([[0, 0], [wide, 0], [wide, height], [0, height]])
+    matrix = cv2.getPerspectiveTransform(start, np.float32(quad - [x1, y1]))
+    size = (int(x2 - x1), int(y2 - y1))
+    warped = cv2.warpPerspective(patch, matrix, size, borderMode=cv2.BORDER_REPLICATE)
+    mask = cv2.warpPerspective(np.full((height, wide), 255, np.uint8), matrix, size)
+    alpha = cv2.blur(mask, (3, 3)).astype(np.float32)[..., None] / 255
+    region = image[y1:y2, x1:x2]
+    region[:] = (region + (warped.astype(np.float32) - region) * alpha).astype(np.uint8)
+
+
+def _clip_labels(sample: Sample, side: int) -> None:
+    plates = []
+    for corners in sample.plates:
+        low, high = corners.min(axis=0), corners.max(axis=0)
+        seen = np.prod(np.clip(np.minimum(high, side) - np.maximum(low, 0), 0, None))
+        if seen >= 0.6 * np.prod(high - low) and high[0] - low[0] >= 12:
+            plates.append(corners)
+    vehicles = []
+    for name, box in sample.vehicles:
+        cut = np.clip(box, 0, side)
+        area = np.prod(cut[2:] - cut[:2])
+        if area >= 0.35 * np.prod(box[2:] - box[:2]) and (cut[2:] - cut[:2]).min() >= 8:
+            vehicles.append((name, cut.astype(np.float32)))
+    sample.plates, sample.vehicles = plates, vehicles
+
+
+def photometric(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Light, sensor and codec: gamma, gain, tint, blur, noise, JPEG."""
+    gain = np.exp(rng.normal(0, 0.25))
+    gamma = np.exp(rng.normal(0, 0.25))
+    if rng.random() < 0.15:  # night
+        gain *= rng.uniform(0.2, 0.6)
+    table = np.clip(255 * (np.linspace(0, 1, 256) ** gamma) * gain + rng.normal(0, 8), 0, 255)
+    tint = np.exp(rng.normal(0, 0.06, 3))
+    image = cv2.LUT(image, np.clip(table[:, None] * tint, 0, 255).astype(np.uint8)[:, None, :])
+    if rng.random() < 0.12:
+        grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+        image = cv2.merge([grey, grey, grey])
+    draw = rng.random()
+    if draw < 0.12:
+        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 1.6))
+    elif draw < 0.22:
+        image = motion_blur(image, rng, int(rng.integers(3, 8)))
+    if rng.random() < 0.25:
+        noise = np.empty(image.shape, np.int8)
+        cv2.randn(noise, 0, float(rng.uniform(2, 12)))
+        image = cv2.add(image, noise, dtype=cv2.CV_8U)
+    if rng.random() < 0.2:
+        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 90))]
+        image = cv2.imdecode(cv2.imencode(".jpg", image, quality)[1], cv2.IMREAD_COLOR)
+    return image
+
+
+def motion_blur(image: np.ndarray, rng: np.random.Generator, length: int) -> np.ndarray:
+    """Blur along a random direction of ``length`` pixels."""
+    kernel = np.zeros((length, length), np.float32)
+    end = rng.uniform(0, np.pi)
+    centre = (length - 1) / 2
+    step = np.array([np.cos(end), np.sin(end)]) * centre
+    first, last = np.round(centre - step).astype(int), np.round(centre + step).astype(int)
+    cv2.line(kernel, tuple(first.tolist()), tuple(last.tolist()), 1.0)
+    return cv2.filter2D(image, -1, kernel / max(kernel.sum(), 1))
+
+
+def collate(samples: list[Sample]) -> dict[str, torch.Tensor]:
+    """Samples of one side → the batch of ultralytics' losses, boxes and corners normalised."""
+    side = samples[0].image.shape[0]
+    images = np.stack([s.image[..., ::-1].transpose(2, 0, 1) for s in samples])
+    index, names, boxes, corners = [], [], [], []
+    for i, sample in enumerate(samples):
+        for quad in sample.plates:
+            box = np.clip(np.r_[quad.min(axis=0), quad.max(axis=0)], 0, side)
+            index.append(i)
+            names.append(0)
+            boxes.append(box)
+            corners.append(np.c_[quad, np.ones(4)])
+        for name, box in sample.vehicles:
+            index.append(i)
+            names.append(name)
+            boxes.append(box)
+            corners.append(np.zeros((4, 3)))
+    xyxy = np.float32(boxes).reshape(-1, 4) / side
+    centred = np.c_[(xyxy[:, :2] + xyxy[:, 2:]) / 2, xyxy[:, 2:] - xyxy[:, :2]]
+    points = np.float32(corners).reshape(-1, 4, 3)
+    points[..., :2] /= side
+    return {
+        "img": torch.from_numpy(np.ascontiguousarray(images)),
+        "batch_idx": torch.tensor(index, dtype=torch.float32),
+        "cls": torch.tensor(names, dtype=torch.float32),
+        "bboxes": torch.from_numpy(np.float32(centred)),
+        "keypoints": torch.from_numpy(points),
+        "weights": torch.from_numpy(np.stack([s.weights for s in samples])),
+    }
+
+
+class SceneBatches(IterableDataset[dict[str, torch.Tensor]]):
+    """An endless stream of batches; the side changes from batch to batch (:data:`SIZES`)."""
+
+    def __init__(self, composer: Composer, seed: int) -> None:
+        self.composer, self.seed = composer, seed
+
+    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+        cv2.setNumThreads(0)
+        worker = torch.utils.data.get_worker_info()
+        rng = np.random.default_rng((self.seed, worker.id if worker else 0))
+        odds = [share for _, _, share in SIZES]
+        while True:
+            side, count, _ = SIZES[int(rng.choice(len(SIZES), p=odds))]
+            yield collate([self.composer.sample(rng, side) for _ in range(count)])

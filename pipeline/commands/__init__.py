@@ -1,0 +1,1 @@
+"""The commands of the ``checkpoint`` program, one module each."""

@@ -1,0 +1,377 @@
+"""Domain records to protobuf messages and back; the identity both ways.
+
+The one module beside the service's and the client's stubs that touches ``alerts_pb2``. What a
+newer sender knows and this version does not is mapped to the nearest known value: a class to
+OTHER, a colour or direction to None. A message without what every record must have raises
+``ValueError``.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final, NamedTuple, TypeVar
+
+import numpy as np
+from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
+from google.protobuf.message import DecodeError
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from checkpoint.v1 import alerts_pb2 as pb
+from pipeline.types import (
+    ALPHABET,
+    Alert,
+    CharProbs,
+    Direction,
+    Evidence,
+    Hit,
+    MatchKind,
+    Passage,
+    PlateClass,
+    ReviewState,
+    VehicleClass,
+    VehicleColour,
+    WatchlistEntry,
+)
+
+MAX_EVIDENCE_BYTES: Final = 4 * 1024 * 1024
+"""Largest JPEG that travels with a hit."""
+
+E = TypeVar("E", bound=StrEnum)
+
+_LETTERS = "".join(ALPHABET[1:])
+_COLUMNS = {character: column for column, character in enumerate(ALPHABET)}
+_UNSPECIFIED = 0
+
+
+class OutgoingHit(NamedTuple):
+    """A hit as it waits in the outbox."""
+
+    hit_id: str
+    revision: int
+    payload: bytes
+    """A serialised ``PublishRequest``."""
+
+
+def publish_request(hit: Hit) -> OutgoingHit:
+    """Serialise ``hit`` with its JPEG for the outbox.
+
+    A JPEG above ``MAX_EVIDENCE_BYTES`` stays at the checkpoint; its path and SHA-256 travel.
+    """
+    message = hit_to_pb(hit)
+    evidence = message.passage.evidence
+    if len(evidence.jpeg) > MAX_EVIDENCE_BYTES:
+        evidence.ClearField("jpeg")
+    return OutgoingHit(
+        hit.id, hit.revision, pb.PublishRequest(hit=message).SerializeToString(deterministic=True)
+    )
+
+
+def parse_publish_request(payload: bytes) -> pb.PublishRequest:
+    """Parse what ``publish_request`` made.
+
+    Raises:
+        ValueError: the payload is no such message.
+    """
+    try:
+        return pb.PublishRequest.FromString(payload)
+    except DecodeError as error:
+        raise ValueError(f"no PublishRequest: {error}") from None
+
+
+def serialise_passage(passage: Passage) -> bytes:
+    """Serialise ``passage`` with its JPEG, for a queue on the disk."""
+    return passage_to_pb(passage).SerializeToString(deterministic=True)
+
+
+def parse_passage(payload: bytes) -> Passage:
+    """Parse what ``serialise_passage`` made.
+
+    Raises:
+        ValueError: the payload is no passage.
+    """
+    try:
+        return passage_from_pb(pb.Passage.FromString(payload))
+    except DecodeError as error:
+        raise ValueError(f"no Passage: {error}") from None
+
+
+def evidence_to_pb(evidence: Evidence) -> pb.Evidence:
+    """Convert one evidence record with its JPEG."""
+    return pb.Evidence(
+        path=evidence.path, sha256=evidence.sha256, media_s=evidence.media_s, jpeg=evidence.jpeg
+    )
+
+
+def evidence_from_pb(message: pb.Evidence) -> Evidence:
+    """Convert one evidence message; ``jpeg`` is empty where it did not travel."""
+    return Evidence(message.path, message.sha256, message.media_s, message.jpeg)
+
+
+def char_probs_to_pb(values: CharProbs) -> pb.CharacterProbabilities:
+    """Pack a distribution ``(slots, characters) float32``."""
+    slots, characters = values.shape
+    return pb.CharacterProbabilities(
+        slots=slots,
+        characters=characters,
+        values=np.ascontiguousarray(values, dtype="<f4").tobytes(),
+        alphabet=_LETTERS,
+    )
+
+
+def char_probs_from_pb(message: pb.CharacterProbabilities) -> CharProbs:
+    """Unpack a distribution into our alphabet's columns.
+
+    Raises:
+        ValueError: size and shape disagree.
+    """
+    shape = message.slots, message.characters
+    if len(message.values) != 4 * shape[0] * shape[1]:
+        raise ValueError(f"char_probs.values: {len(message.values)} bytes for a shape of {shape}")
+    values = np.frombuffer(message.values, dtype="<f4").reshape(shape).astype(np.float32)
+    if message.alphabet == _LETTERS:
+        return values
+    if len(message.alphabet) != message.characters - 1:
+        raise ValueError("char_probs.alphabet: its length does not fit the number of columns")
+    ours: CharProbs = np.zeros((shape[0], len(ALPHABET)), np.float32)
+    for column, character in enumerate(("", *message.alphabet)):
+        if character in _COLUMNS:
+            ours[:, _COLUMNS[character]] = values[:, column]
+    return ours
+
+
+def passage_to_pb(passage: Passage) -> pb.Passage:
+    """Convert one passage."""
+    return pb.Passage(
+        id=passage.id,
+        revision=passage.revision,
+        camera=passage.camera,
+        lane=passage.lane,
+        direction=_name("DIRECTION", passage.direction),
+        started_at=_timestamp(passage.started_at),
+        ended_at=_timestamp(passage.ended_at),
+        start_s=passage.start_s,
+        end_s=passage.end_s,
+        plate=passage.plate,
+        plate_class=_name("PLATE_CLASS", passage.plate_class),
+        probability=passage.probability,
+        text_probabilities=passage.text_probabilities,
+        char_probs=None if passage.char_probs is None else char_probs_to_pb(passage.char_probs),
+        reads=passage.reads,
+        vehicle_class=_name("VEHICLE_CLASS", passage.vehicle_class),
+        vehicle_colour=_name("VEHICLE_COLOUR", passage.vehicle_colour),
+        evidence=None if passage.evidence is None else evidence_to_pb(passage.evidence),
+        closed=passage.closed,
+        latency_s=passage.latency_s,
+    )
+
+
+def passage_from_pb(message: pb.Passage) -> Passage:
+    """Convert one passage message.
+
+    Raises:
+        ValueError: a distribution's size and shape disagree.
+    """
+    return Passage(
+        id=message.id,
+        revision=message.revision,
+        camera=message.camera,
+        lane=message.lane if message.HasField("lane") else None,
+        direction=_member(pb.Direction, "DIRECTION", Direction, message.direction),
+        started_at=_datetime(message.started_at),
+        ended_at=_datetime(message.ended_at),
+        start_s=message.start_s,
+        end_s=message.end_s,
+        plate=message.plate if message.HasField("plate") else None,
+        plate_class=_plate_class(message.plate_class),
+        probability=message.probability if message.HasField("probability") else None,
+        text_probabilities=tuple(message.text_probabilities),
+        char_probs=(
+            char_probs_from_pb(message.char_probs) if message.HasField("char_probs") else None
+        ),
+        reads=message.reads,
+        vehicle_class=_vehicle_class(message.vehicle_class),
+        vehicle_colour=_vehicle_colour(message.vehicle_colour),
+        evidence=evidence_from_pb(message.evidence) if message.HasField("evidence") else None,
+        closed=message.closed,
+        latency_s=message.latency_s if message.HasField("latency_s") else None,
+    )
+
+
+def entry_to_pb(entry: WatchlistEntry) -> pb.WatchlistEntry:
+    """Convert one watchlist entry."""
+    return pb.WatchlistEntry(
+        id=entry.id,
+        plate=entry.plate,
+        plate_class=_name("PLATE_CLASS", entry.plate_class),
+        vehicle_class=_name("VEHICLE_CLASS", entry.vehicle_class),
+        vehicle_colour=_name("VEHICLE_COLOUR", entry.vehicle_colour),
+        category=entry.category,
+        priority=entry.priority,
+        disposition=entry.disposition,
+        reason=entry.reason,
+        case_number=entry.case_number,
+        authoriser=entry.authoriser,
+        requester=entry.requester,
+        valid_from=_timestamp(entry.valid_from),
+        expires_at=_timestamp(entry.expires_at),
+        audience=entry.audience,
+        source=entry.source,
+    )
+
+
+def entry_from_pb(message: pb.WatchlistEntry) -> WatchlistEntry:
+    """Convert one watchlist entry message."""
+    return WatchlistEntry(
+        id=message.id,
+        plate=message.plate,
+        plate_class=_plate_class(message.plate_class),
+        vehicle_class=_vehicle_class(message.vehicle_class),
+        vehicle_colour=_vehicle_colour(message.vehicle_colour),
+        category=message.category,
+        priority=message.priority,
+        disposition=message.disposition,
+        reason=message.reason,
+        case_number=message.case_number,
+        authoriser=message.authoriser,
+        requester=message.requester if message.HasField("requester") else None,
+        valid_from=_datetime(message.valid_from),
+        expires_at=_datetime(message.expires_at),
+        audience=tuple(message.audience),
+        source=message.source if message.HasField("source") else None,
+    )
+
+
+def hit_to_pb(hit: Hit) -> pb.Hit:
+    """Convert one hit with its JPEG."""
+    return pb.Hit(
+        id=hit.id,
+        revision=hit.revision,
+        checkpoint=hit.checkpoint,
+        passage=passage_to_pb(hit.passage),
+        entry=entry_to_pb(hit.entry),
+        kind=_name("MATCH_KIND", hit.kind),
+        probability=hit.probability,
+        list_version=hit.list_version,
+        list_age_s=hit.list_age_s,
+        occurred_at=_timestamp(hit.occurred_at),
+        mismatches=hit.mismatches,
+        retracted=hit.retracted,
+    )
+
+
+def hit_from_pb(message: pb.Hit) -> Hit:
+    """Convert one hit message.
+
+    Raises:
+        ValueError: the kind is missing or unknown, or the passage is broken.
+    """
+    kind = _member(pb.MatchKind, "MATCH_KIND", MatchKind, message.kind)
+    if kind is None:
+        raise ValueError(f"hit {message.id}: kind {message.kind} is unknown; update this client")
+    return Hit(
+        id=message.id,
+        revision=message.revision,
+        checkpoint=message.checkpoint,
+        passage=passage_from_pb(message.passage),
+        entry=entry_from_pb(message.entry),
+        kind=kind,
+        probability=message.probability,
+        list_version=message.list_version,
+        list_age_s=message.list_age_s,
+        occurred_at=_datetime(message.occurred_at),
+        mismatches=tuple(message.mismatches),
+        retracted=message.retracted,
+    )
+
+
+def alert_to_pb(alert: Alert) -> pb.Alert:
+    """Convert one alert."""
+    return pb.Alert(
+        sequence=alert.sequence,
+        hit=hit_to_pb(alert.hit),
+        received_at=_timestamp(alert.received_at),
+        review=review_state_to_pb(alert.review),
+        reviewer=alert.reviewer,
+        review_note=alert.review_note,
+    )
+
+
+def alert_from_pb(message: pb.Alert) -> Alert:
+    """Convert one alert message.
+
+    Raises:
+        ValueError: see ``hit_from_pb``.
+    """
+    return Alert(
+        sequence=message.sequence,
+        hit=hit_from_pb(message.hit),
+        received_at=_datetime(message.received_at),
+        review=review_state_from_pb(message.review) or ReviewState.UNVERIFIED,
+        reviewer=message.reviewer if message.HasField("reviewer") else None,
+        review_note=message.review_note if message.HasField("review_note") else None,
+    )
+
+
+def review_state_to_pb(state: ReviewState) -> str:
+    """The state's name in the .proto, which a message takes for its number."""
+    return f"REVIEW_STATE_{state.name}"
+
+
+def review_state_from_pb(number: int) -> ReviewState | None:
+    """Convert one review state; None for UNSPECIFIED and what is unknown."""
+    return _member(pb.ReviewState, "REVIEW_STATE", ReviewState, number)
+
+
+def match_kind_to_pb(kind: MatchKind) -> str:
+    """The kind's name in the .proto, which a message takes for its number."""
+    return f"MATCH_KIND_{kind.name}"
+
+
+def match_kind_from_pb(number: int) -> MatchKind | None:
+    """Convert one kind of match; None for UNSPECIFIED and what is unknown."""
+    return _member(pb.MatchKind, "MATCH_KIND", MatchKind, number)
+
+
+def timestamp_from_us(microseconds: int) -> Timestamp:
+    """Microseconds since 1970 (UTC) as a Timestamp."""
+    return Timestamp(seconds=microseconds // 1_000_000, nanos=microseconds % 1_000_000 * 1000)
+
+
+def _name(prefix: str, member: StrEnum | None) -> str | None:
+    """The value's name in the .proto, which a message takes for its number; None stays unset."""
+    return None if member is None else f"{prefix}_{member.name}"
+
+
+def _member(wrapper: EnumTypeWrapper, prefix: str, kind: type[E], number: int) -> E | None:
+    """The member numbered ``number``; None for 0 and for what this version does not know."""
+    value = wrapper.DESCRIPTOR.values_by_number.get(number)
+    if value is None or number == _UNSPECIFIED:
+        return None
+    return kind[value.name.removeprefix(prefix + "_")]
+
+
+def _plate_class(number: int) -> PlateClass | None:
+    known = _member(pb.PlateClass, "PLATE_CLASS", PlateClass, number)
+    return PlateClass.OTHER if known is None and number else known
+
+
+def _vehicle_class(number: int) -> VehicleClass | None:
+    known = _member(pb.VehicleClass, "VEHICLE_CLASS", VehicleClass, number)
+    return VehicleClass.OTHER if known is None and number else known
+
+
+def _vehicle_colour(number: int) -> VehicleColour | None:
+    return _member(pb.VehicleColour, "VEHICLE_COLOUR", VehicleColour, number)
+
+
+def _timestamp(moment: datetime) -> Timestamp:
+    if moment.tzinfo is None:
+        raise ValueError(f"{moment.isoformat()}: a time without its zone")
+    stamp = Timestamp()
+    stamp.FromDatetime(moment.astimezone(UTC))
+    return stamp
+
+
+def _datetime(stamp: Timestamp) -> datetime:
+    return stamp.ToDatetime(tzinfo=UTC)

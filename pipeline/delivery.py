@@ -1,0 +1,150 @@
+"""Delivery: from a passage to a hit in the outbox, losing nothing on the way.
+
+A passage is written to the spool on disk first, then matched, and forgotten only when its hits
+lie in the outbox. While Redis is away the spool grows; at the next start it is taken up again.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from tenacity import (
+    RetryCallState,
+    RetryError,
+    Retrying,
+    retry_if_exception_type,
+    sleep_using_event,
+    stop_when_event_set,
+    wait_exponential_jitter,
+)
+
+from pipeline.convert import parse_passage, publish_request, serialise_passage
+from pipeline.errors import CheckpointError, StoreUnavailable
+from pipeline.health import Health
+from pipeline.matching import Matcher
+from pipeline.outbox import HitKey, Outbox, OutboxError
+from pipeline.types import Hit, Passage
+
+BATCH = 64
+_COMPONENTS: dict[type | None, str] = {StoreUnavailable: "watchlist", OutboxError: "outbox"}
+
+
+class Delivery:
+    """Matches passages in a thread of its own.
+
+    Args:
+        spool: passages that have not been matched yet.
+        outbox: hits that have not been published yet.
+        matcher: owned by this thread from now on.
+        health: told when Redis or the disk is away, and when it is back.
+        on_hit: called for every hit, after it lies in the outbox.
+    """
+
+    def __init__(
+        self,
+        spool: Outbox,
+        outbox: Outbox,
+        matcher: Matcher,
+        health: Health,
+        on_hit: Callable[[Hit], None],
+    ) -> None:
+        self._spool = spool
+        self._outbox = outbox
+        self._matcher = matcher
+        self._health = health
+        self._on_hit = on_hit
+        self._held: deque[Passage] = deque()  # refused by the disk; tried again
+        self._hits: deque[Hit] = deque()  # matched, not yet in the outbox
+        self._matched_rows: list[HitKey] = []
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)
+
+    def start(self) -> None:
+        """Begin, with what an earlier run left in the spool."""
+        self._thread.start()
+        self._wake.set()
+
+    def submit(self, passages: Sequence[Passage]) -> None:
+        """Take passages; on return they are on disk, or held in memory while the disk refuses."""
+        with self._lock:
+            self._held.extend(passages)
+            self._write_held()
+        self._wake.set()
+
+    def waiting(self) -> int:
+        """Passages not matched yet."""
+        return len(self._held) + self._spool.depth()
+
+    def stop(self, deadline_s: float) -> int:
+        """Match what waits, for at most ``deadline_s``; return how many passages are left.
+
+        Those left lie in the spool and are matched at the next start.
+        """
+        until = time.monotonic() + deadline_s
+        while self.waiting() and time.monotonic() < until and self._thread.is_alive():
+            self._wake.set()
+            time.sleep(0.02)
+        self._stopping.set()
+        self._wake.set()
+        self._thread.join(max(until - time.monotonic(), 0.2))
+        return self.waiting()
+
+    def _write_held(self) -> None:
+        while self._held:
+            passage = self._held[0]
+            name = passage.id + (".closed" if passage.closed else "")
+            try:
+                self._spool.put(name, passage.revision, serialise_passage(passage))
+            except CheckpointError as error:
+                self._health.report("disk", str(error))
+                if passage.evidence is not None and passage.evidence.jpeg:
+                    self._held[0] = replace(passage, evidence=replace(passage.evidence, jpeg=b""))
+                return
+            self._held.popleft()
+        self._health.report("disk", None)
+
+    def _run(self) -> None:
+        retrying = Retrying(
+            retry=retry_if_exception_type(CheckpointError),
+            wait=wait_exponential_jitter(initial=0.2, max=5.0),
+            sleep=sleep_using_event(self._stopping),
+            stop=stop_when_event_set(self._stopping),
+            before_sleep=self._report_failure,
+        )
+        while not self._stopping.is_set():
+            self._wake.wait()
+            self._wake.clear()
+            try:
+                while not self._stopping.is_set() and retrying(self._step):
+                    pass
+            except RetryError:
+                return  # stopped while Redis or the disk was away; the spool keeps the rest
+            for component in _COMPONENTS.values():
+                self._health.report(component, None)
+
+    def _report_failure(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        self._health.report(_COMPONENTS.get(type(error), "outbox"), str(error))
+
+    def _step(self) -> bool:
+        """Bring one batch into the outbox; False when nothing waits."""
+        with self._lock:
+            self._write_held()
+        if not self._matched_rows:
+            waiting = self._spool.pending(BATCH)
+            if not waiting:
+                return False
+            self._hits.extend(self._matcher.match([parse_passage(row.payload) for row in waiting]))
+            self._matched_rows = [row.key for row in waiting]
+        while self._hits:
+            self._outbox.put(*publish_request(self._hits[0]))
+            self._on_hit(self._hits.popleft())
+        self._spool.done(self._matched_rows)
+        self._matched_rows = []
+        return True

@@ -1,0 +1,133 @@
+"""The JSON that machines read from stdout: one object a line, unknown values null."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.types import Box, Hit, ImageBgr, Passage, PlateRead, ReadPlate, VehicleDetection
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a run amounted to. ``dropped`` counts frames by cause."""
+
+    decoded: int
+    recognised: int
+    dropped: Mapping[str, int]
+    passages: int
+    hits: int
+    wall_s: float
+
+
+def line(event: Json) -> str:
+    """One event as a line of JSON, without its line end."""
+    return json.dumps(event, ensure_ascii=False, separators=(", ", ": "))
+
+
+def picture(
+    name: str, plates: Sequence[ReadPlate], vehicles: Sequence[VehicleDetection]
+) -> Json:
+    """What was recognised in one picture."""
+    return {
+        "image": name,
+        "plates": [
+            {
+                **_read(plate.read),
+                "box": _rounded(plate.detection.box),
+                "corners": [_rounded(corner) for corner in plate.detection.corners.tolist()],
+            }
+            for plate in plates
+        ],
+        "vehicles": [
+            {
+                "class": vehicle.vehicle_class.value,
+                "colour": vehicle.colour.value if vehicle.colour else None,
+                "box": _rounded(vehicle.box),
+                "confidence": round(vehicle.confidence, 4),
+            }
+            for vehicle in vehicles
+        ],
+    }
+
+
+def plate_picture(name: str, image: ImageBgr, read: PlateRead) -> Json:
+    """What was read on a picture that is one plate."""
+    height, width = image.shape[:2]
+    corners = [[0, 0], [width, 0], [width, height], [0, height]]
+    plate = {**_read(read), "box": [0, 0, width, height], "corners": corners}
+    return {"image": name, "plates": [plate], "vehicles": []}
+
+
+def failed_picture(name: str, error: str) -> Json:
+    """A picture that could not be read."""
+    return {"image": name, "error": error}
+
+
+def passage(record: Passage) -> Json:
+    """One revision of a passage."""
+    return {
+        "event": "passage",
+        "id": record.id,
+        "revision": record.revision,
+        "camera": record.camera,
+        "lane": record.lane,
+        "start_s": round(record.start_s, 3),
+        "end_s": round(record.end_s, 3),
+        "plate": record.plate,
+        "class": record.plate_class.value if record.plate_class else None,
+        "probability": None if record.probability is None else round(record.probability, 4),
+        "reads": record.reads,
+        "vehicle": {
+            "class": record.vehicle_class.value if record.vehicle_class else None,
+            "colour": record.vehicle_colour.value if record.vehicle_colour else None,
+        },
+        "evidence": record.evidence.path if record.evidence else None,
+    }
+
+
+def hit(record: Hit) -> Json:
+    """A hit; one that a later revision took back says so."""
+    event = {
+        "event": "hit",
+        "id": record.id,
+        "passage": record.passage.id,
+        "entry": record.entry.id,
+        "kind": record.kind.value,
+        "probability": round(record.probability, 4),
+        "list_version": record.list_version,
+        "list_age_s": round(record.list_age_s, 1),
+    }
+    return {**event, "retracted": True} if record.retracted else event
+
+
+def summary(record: Summary) -> Json:
+    """The last line of a run."""
+    return {
+        "event": "summary",
+        "frames": {
+            "decoded": record.decoded,
+            "recognised": record.recognised,
+            "dropped": dict(record.dropped),
+        },
+        "passages": record.passages,
+        "hits": record.hits,
+        "wall_s": round(record.wall_s, 2),
+    }
+
+
+def _read(read: PlateRead) -> Json:
+    return {
+        "text": read.text,
+        "class": read.plate_class.value,
+        "probability": round(read.probability, 4),
+        "char_probabilities": [round(value, 4) for value in read.text_probabilities],
+    }
+
+
+def _rounded(values: Box | Sequence[float]) -> list[float]:
+    return [round(float(value), 1) for value in values]

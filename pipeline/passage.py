@@ -1,0 +1,288 @@
+"""Passages: what one camera's tracks amount to.
+
+A passage is emitted when its reading is settled, again with the next revision when a later
+frame changes what was said, and a last time when the vehicle has left.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeVar
+
+import cv2
+import numpy as np
+
+from detectors.decode import decode
+from pipeline.clock import Clock
+from pipeline.config import CameraSettings, LaneSettings, PassageSettings
+from pipeline.evidence import Cutting, EvidenceStore, cut
+from pipeline.tracking import Sighting, Track, Tracker
+from pipeline.types import (
+    Frame,
+    Passage,
+    PlateClass,
+    Recognition,
+    VehicleClass,
+    VehicleColour,
+)
+from pipeline.voting import Vote
+
+_CUTTINGS = 4  # pictures kept for one vehicle: one for each of the texts that lead
+T = TypeVar("T")
+
+
+@dataclass(slots=True, eq=False)
+class _Candidate:
+    """A vehicle on its way to being a passage. Owned by the camera's builder."""
+
+    id: str
+    start_s: float
+    started_at: datetime
+    end_s: float
+    ended_at: datetime
+    arrived_s: float
+    lanes: Counter[LaneSettings] = field(default_factory=Counter)
+    classes: Counter[VehicleClass] = field(default_factory=Counter)
+    colours: Counter[VehicleColour] = field(default_factory=Counter)
+    cuttings: dict[str | None, tuple[float, Cutting]] = field(default_factory=dict)
+    whole_sightings: int = 0
+    vote_before: Vote = field(default_factory=Vote)
+    emitted: Passage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """What the vote says now."""
+
+    plate: str | None
+    probability: float | None
+    text_probabilities: tuple[float, ...]
+    settled: bool
+
+
+class PassageBuilder:
+    """Turns one camera's recognitions into passages. Owned by one thread.
+
+    Args:
+        camera: the camera with its lanes.
+        settings: when a passage is settled and closed.
+        evidence: where the pictures go.
+        clock: for the latency from a frame's arrival to its passage.
+        new_id: makes a passage's identifier.
+    """
+
+    def __init__(
+        self,
+        camera: CameraSettings,
+        settings: PassageSettings,
+        evidence: EvidenceStore,
+        clock: Clock,
+        new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
+    ) -> None:
+        self._camera = camera
+        self._settings = settings
+        self._evidence = evidence
+        self._clock = clock
+        self._new_id = new_id
+        self._tracker = Tracker(settings.close_after_s)
+        self._candidates: dict[int, _Candidate] = {}
+        self._left: dict[str, _Candidate] = {}  # by plate: who may come back
+
+    def update(self, recognition: Recognition) -> list[Passage]:
+        """Take one frame's recognition; return the passages that it settles, amends or closes."""
+        frame = recognition.frame
+        passages = []
+        for track in self._tracker.departed(frame.media_s):
+            passages += self._close(track)
+        for track, sighting in self._tracker.update(recognition):
+            candidate = self._candidates.setdefault(track.number, self._opened(frame))
+            verdict = self._verdict(track)
+            self._note(candidate, frame, sighting)
+            candidate = self._taken_up_again(track, candidate, verdict)
+            passages += self._emit_if_settled(track, candidate, verdict)
+        return passages
+
+    def close(self) -> list[Passage]:
+        """The source has ended: close every passage."""
+        return [passage for track in self._tracker.close() for passage in self._close(track)]
+
+    def _opened(self, frame: Frame) -> _Candidate:
+        at_s, at = frame.media_s, frame.captured_at
+        return _Candidate(self._new_id(), at_s, at, at_s, at, frame.arrived_s)
+
+    def _note(self, candidate: _Candidate, frame: Frame, sighting: Sighting) -> None:
+        candidate.end_s, candidate.ended_at = frame.media_s, frame.captured_at
+        candidate.arrived_s = frame.arrived_s
+        lane = self._lane(frame, sighting)
+        if lane is not None:
+            candidate.lanes[lane] += 1
+        height, width = frame.image.shape[:2]
+        if sighting.vehicle is not None:
+            vehicle = sighting.vehicle
+            candidate.classes[vehicle.vehicle_class] += 1
+            if vehicle.colour is not None:
+                candidate.colours[vehicle.colour] += 1
+            x1, y1, x2, y2 = vehicle.box
+            inside = x1 > 2 and y1 > 2 and x2 < width - 2 and y2 < height - 2
+            if inside and x2 - x1 > 0.12 * width:
+                candidate.whole_sightings += 1
+        text, score = None, 0.0
+        if sighting.plate is not None:
+            read = sighting.plate.read
+            text, score = read.text, read.probability
+            if sighting.vehicle is not None:
+                score += 0.05  # of two equal reads, the picture that shows the vehicle
+        elif sighting.vehicle is not None:
+            score = sighting.vehicle.confidence
+        best = candidate.cuttings.get(text)
+        if best is None or score > best[0]:
+            candidate.cuttings[text] = (score, cut(frame, sighting))
+            if len(candidate.cuttings) > _CUTTINGS:
+                del candidate.cuttings[
+                    min(candidate.cuttings, key=lambda t: candidate.cuttings[t][0])
+                ]
+
+    def _verdict(self, track: Track) -> _Verdict:
+        if track.vote.reads == 0:
+            return _Verdict(None, None, (), settled=False)
+        decoded = decode(track.vote.char_probs)
+        if decoded.text is None:
+            return _Verdict(None, None, (), settled=False)
+        probability = track.vote.honest(decoded.text, decoded.probability)
+        if probability < self._settings.readable_probability:
+            return _Verdict(None, None, (), settled=False)
+        agreeing = track.vote.best_reads.get(decoded.text, (0, 0.0))[0]
+        settled = (
+            decoded.probability >= self._settings.settled_probability
+            and agreeing >= self._settings.settled_reads
+        )
+        return _Verdict(decoded.text, probability, decoded.text_probabilities, settled)
+
+    def _taken_up_again(self, track: Track, candidate: _Candidate, verdict: _Verdict) -> _Candidate:
+        """The passage that left a moment ago with this very plate, if there is one."""
+        if candidate.emitted is not None or verdict.plate is None or not verdict.settled:
+            return candidate
+        earlier = self._left.pop(verdict.plate, None)
+        if earlier is None:
+            return candidate
+        if candidate.start_s - earlier.end_s > self._settings.reopen_within_s:
+            return candidate
+        track.vote += earlier.vote_before
+        earlier.end_s, earlier.ended_at = candidate.end_s, candidate.ended_at
+        earlier.arrived_s = candidate.arrived_s
+        earlier.cuttings = candidate.cuttings
+        self._candidates[track.number] = earlier
+        return earlier
+
+    def _emit_if_settled(
+        self, track: Track, candidate: _Candidate, verdict: _Verdict
+    ) -> list[Passage]:
+        if not verdict.settled:
+            return []
+        before = candidate.emitted
+        if before is not None and before.plate == verdict.plate:
+            return []
+        return [self._emit(track, candidate, verdict, closed=False)]
+
+    def _close(self, track: Track) -> list[Passage]:
+        candidate = self._candidates.pop(track.number)
+        verdict = self._verdict(track)
+        before = candidate.emitted
+        if before is None and verdict.plate is None and not self._counts_unread(track, candidate):
+            return []
+        if before is not None and verdict.plate is None:
+            verdict = _Verdict(before.plate, before.probability, before.text_probabilities, True)
+        passage = self._emit(track, candidate, verdict, closed=True)
+        horizon = candidate.end_s - self._settings.reopen_within_s
+        self._left = {plate: left for plate, left in self._left.items() if left.end_s >= horizon}
+        candidate.cuttings.clear()
+        candidate.vote_before = track.vote
+        if passage.plate is not None:
+            self._left[passage.plate] = candidate
+        return [passage]
+
+    def _counts_unread(self, track: Track, candidate: _Candidate) -> bool:
+        """Whether a vehicle whose plate was never read was seen well enough to count."""
+        seen = track.vote.reads if track.vote.reads else candidate.whole_sightings
+        return seen >= self._settings.unread_sightings
+
+    def _emit(
+        self, track: Track, candidate: _Candidate, verdict: _Verdict, *, closed: bool
+    ) -> Passage:
+        before = candidate.emitted
+        lane = _likeliest(candidate.lanes)
+        direction = (lane.direction if lane else None) or self._camera.direction
+        plate_class: PlateClass | None = track.vote.plate_class if verdict.plate else None
+        content = (
+            verdict.plate,
+            plate_class,
+            lane.name if lane else None,
+            direction,
+            _likeliest(candidate.classes),
+            _likeliest(candidate.colours),
+        )
+        changed = before is None or content != (
+            before.plate,
+            before.plate_class,
+            before.lane,
+            before.direction,
+            before.vehicle_class,
+            before.vehicle_colour,
+        )
+        revision = 0 if before is None else before.revision + (1 if changed else 0)
+        if before is not None and before.plate == verdict.plate and before.evidence is not None:
+            evidence = before.evidence
+        else:
+            _, cutting = candidate.cuttings.get(verdict.plate) or max(
+                candidate.cuttings.values(), key=lambda scored: scored[0]
+            )
+            evidence = self._evidence.save(f"{candidate.id}-{revision}", cutting)
+        passage = Passage(
+            id=candidate.id,
+            revision=revision,
+            camera=self._camera.name,
+            lane=content[2],
+            direction=direction,
+            started_at=candidate.started_at,
+            ended_at=candidate.ended_at,
+            start_s=candidate.start_s,
+            end_s=candidate.end_s,
+            plate=verdict.plate,
+            plate_class=plate_class,
+            probability=verdict.probability,
+            text_probabilities=verdict.text_probabilities,
+            char_probs=track.vote.char_probs if track.vote.reads else None,
+            reads=track.vote.reads,
+            vehicle_class=content[4],
+            vehicle_colour=content[5],
+            evidence=evidence,
+            closed=closed,
+            latency_s=self._clock.monotonic() - candidate.arrived_s,
+        )
+        candidate.emitted = passage
+        return passage
+
+    def _lane(self, frame: Frame, sighting: Sighting) -> LaneSettings | None:
+        if not self._camera.lanes:
+            return None
+        height, width = frame.image.shape[:2]
+        if sighting.plate is not None:
+            x, y = (float(value) for value in sighting.plate.detection.corners.mean(axis=0))
+        elif sighting.vehicle is not None:
+            x = (sighting.vehicle.box[0] + sighting.vehicle.box[2]) / 2
+            y = sighting.vehicle.box[3]
+        else:
+            return None
+        for lane in self._camera.lanes:
+            polygon = np.array(lane.polygon, dtype=np.float32)
+            if cv2.pointPolygonTest(polygon, (x / width, y / height), False) >= 0:
+                return lane
+        return None
+
+
+def _likeliest(counts: Counter[T]) -> T | None:
+    return counts.most_common(1)[0][0] if counts else None

@@ -1,0 +1,224 @@
+"""A tracker per camera: which sightings are of one vehicle.
+
+At a few frames a second a plate moves by several times its own width between two sightings, so
+overlap of boxes says little, and the reading itself is the best witness: two sightings whose
+readings contradict each other in many characters are two vehicles, however near they are. The
+assignment is scipy's; the cost is ours, because box trackers do not know what was read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from pipeline.types import Box, ReadPlate, Recognition, VehicleDetection
+from pipeline.voting import Vote, agreement
+
+MAX_CONFLICTS = 2
+"""Confidently different characters up to which two readings may be of one plate."""
+MAX_STEP_WIDTHS = 6.0
+"""How far a plate may jump between two frames, in plate widths, when its motion is unknown."""
+MAX_GROWTH = 1.8
+"""By which factor a plate's width may change between two frames."""
+MIN_OVERLAP = 0.15
+"""Least intersection over union of two boxes of one vehicle that shows no plate."""
+_FORBIDDEN = 1e6
+
+Position: TypeAlias = tuple[float, float, float]  # centre x, y and width of a plate, pixels
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sighting:
+    """One vehicle in one frame: its plate, its body, or both."""
+
+    plate: ReadPlate | None
+    vehicle: VehicleDetection | None
+
+    @property
+    def plate_position(self) -> Position | None:
+        """Where the plate is."""
+        if self.plate is None:
+            return None
+        corners = self.plate.detection.corners
+        centre = corners.mean(axis=0)
+        width = float(np.linalg.norm(corners[1] - corners[0]))
+        return float(centre[0]), float(centre[1]), max(width, 1.0)
+
+
+@dataclass(slots=True, eq=False)
+class Track:
+    """One vehicle over time. Owned by the tracker's thread; never leaves it."""
+
+    number: int
+    first_s: float
+    last_s: float
+    vote: Vote = field(default_factory=Vote)
+    plate_position: Position | None = None
+    plate_seen_s: float = 0.0
+    plate_velocity: tuple[float, float] | None = None  # plate widths per second, x and y
+    vehicle_box: Box | None = None
+    vehicle_seen_s: float = 0.0
+
+    def follow(self, sighting: Sighting, at_s: float) -> None:
+        """Take over a sighting's position, motion and reading."""
+        position = sighting.plate_position
+        if position is not None and sighting.plate is not None:
+            if self.plate_position is not None and at_s > self.plate_seen_s:
+                elapsed = at_s - self.plate_seen_s
+                scale = elapsed * position[2]
+                self.plate_velocity = (
+                    (position[0] - self.plate_position[0]) / scale,
+                    (position[1] - self.plate_position[1]) / scale,
+                )
+            self.plate_position, self.plate_seen_s = position, at_s
+            self.vote += Vote.of(sighting.plate.read)
+        if sighting.vehicle is not None:
+            self.vehicle_box, self.vehicle_seen_s = sighting.vehicle.box, at_s
+        self.last_s = at_s
+
+
+class Tracker:
+    """Follows the vehicles of one camera.
+
+    ``close_after_s``: a vehicle unseen for this long (media seconds) has left.
+    """
+
+    def __init__(self, close_after_s: float) -> None:
+        self._close_after_s = close_after_s
+        self._tracks: list[Track] = []
+        self._opened = 0
+
+    @property
+    def tracks(self) -> Sequence[Track]:
+        """The vehicles now in view."""
+        return self._tracks
+
+    def update(self, recognition: Recognition) -> list[tuple[Track, Sighting]]:
+        """Assign the sightings of one frame to tracks, opening new ones where none fits."""
+        at_s = recognition.frame.media_s
+        seen = sightings(recognition)
+        assigned = self._assign(seen, at_s)
+        pairs = []
+        for index, sighting in enumerate(seen):
+            track = assigned.get(index)
+            if track is None:
+                self._opened += 1
+                track = Track(self._opened, at_s, at_s)
+                self._tracks.append(track)
+            track.follow(sighting, at_s)
+            pairs.append((track, sighting))
+        return pairs
+
+    def departed(self, at_s: float) -> list[Track]:
+        """Remove and return the tracks not seen for ``close_after_s`` before ``at_s``."""
+        gone = [track for track in self._tracks if at_s - track.last_s > self._close_after_s]
+        self._tracks = [track for track in self._tracks if track not in gone]
+        return gone
+
+    def close(self) -> list[Track]:
+        """Remove and return every track: the source has ended."""
+        gone, self._tracks = self._tracks, []
+        return gone
+
+    def _assign(self, seen: Sequence[Sighting], at_s: float) -> dict[int, Track]:
+        if not seen or not self._tracks:
+            return {}
+        costs = np.array([[cost(track, one, at_s) for one in seen] for track in self._tracks])
+        rows, columns = linear_sum_assignment(costs)
+        return {
+            int(column): self._tracks[int(row)]
+            for row, column in zip(rows, columns, strict=True)
+            if costs[row, column] < _FORBIDDEN
+        }
+
+
+def sightings(recognition: Recognition) -> list[Sighting]:
+    """Pair the plates of a frame with the vehicles that bear them.
+
+    A plate belongs to the smallest vehicle whose box holds its centre; a vehicle bears at most
+    one plate, the most confidently detected.
+    """
+    bearer: dict[int, ReadPlate] = {}
+    alone: list[ReadPlate] = []
+    order = sorted(recognition.plates, key=lambda plate: -plate.detection.confidence)
+    for plate in order:
+        x, y = (float(value) for value in plate.detection.corners.mean(axis=0))
+        holders = [
+            index
+            for index, vehicle in enumerate(recognition.vehicles)
+            if index not in bearer and _holds(vehicle.box, x, y)
+        ]
+        if holders:
+            bearer[min(holders, key=lambda index: _area(recognition.vehicles[index].box))] = plate
+        else:
+            alone.append(plate)
+    paired = [
+        Sighting(bearer.get(index), vehicle) for index, vehicle in enumerate(recognition.vehicles)
+    ]
+    return paired + [Sighting(plate, None) for plate in alone]
+
+
+def cost(track: Track, sighting: Sighting, at_s: float) -> float:
+    """How unlikely it is that ``sighting`` continues ``track``: 0 is certain, 1e6 impossible."""
+    position = sighting.plate_position
+    if sighting.plate is not None and position is not None and track.plate_position is not None:
+        conflicts, overlap = agreement(track.vote.char_probs, sighting.plate.read.char_probs)
+        if conflicts > MAX_CONFLICTS:
+            return _FORBIDDEN
+        moved = _distance(track, track.plate_position, position, at_s)
+        growth = abs(math.log(position[2] / track.plate_position[2]))
+        reach = MAX_STEP_WIDTHS * (2.0 if conflicts == 0 and overlap > 0.8 else 1.0)
+        if moved > reach or growth > math.log(MAX_GROWTH) * max(1.0, at_s - track.plate_seen_s):
+            return _FORBIDDEN
+        return moved / reach + growth + (1.0 - overlap)
+    if sighting.vehicle is not None and track.vehicle_box is not None:
+        overlap = intersection_over_union(sighting.vehicle.box, track.vehicle_box)
+        return 2.0 - overlap if overlap >= MIN_OVERLAP else _FORBIDDEN
+    if position is not None and track.vehicle_box is not None:
+        inside = _holds(track.vehicle_box, position[0], position[1])
+        return 2.5 if inside else _FORBIDDEN
+    if sighting.vehicle is not None and track.plate_position is not None:
+        inside = _holds(sighting.vehicle.box, track.plate_position[0], track.plate_position[1])
+        return 2.5 if inside else _FORBIDDEN
+    return _FORBIDDEN
+
+
+def intersection_over_union(one: Box, other: Box) -> float:
+    """Overlap of two boxes, 0 to 1."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    shared = width * height
+    return shared / (_area(one) + _area(other) - shared)
+
+
+def _distance(track: Track, last: Position, position: Position, at_s: float) -> float:
+    """From where the track is expected to where a plate was seen, in plate widths."""
+    x, y, _ = last
+    elapsed = at_s - track.plate_seen_s
+    straight = math.hypot(position[0] - x, position[1] - y) / position[2]
+    if track.plate_velocity is None:
+        return straight
+    ahead = elapsed * position[2]
+    predicted = math.hypot(
+        position[0] - x - track.plate_velocity[0] * ahead,
+        position[1] - y - track.plate_velocity[1] * ahead,
+    )
+    return min(straight, predicted / position[2])
+
+
+def _holds(box: Box, x: float, y: float) -> bool:
+    margin_x, margin_y = 0.05 * (box[2] - box[0]), 0.05 * (box[3] - box[1])
+    return (
+        box[0] - margin_x <= x <= box[2] + margin_x and box[1] - margin_y <= y <= box[3] + margin_y
+    )
+
+
+def _area(box: Box) -> float:
+    return max(box[2] - box[0], 0.0) * max(box[3] - box[1], 0.0)

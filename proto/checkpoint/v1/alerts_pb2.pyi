@@ -1,0 +1,429 @@
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class PlateClass(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PLATE_CLASS_UNSPECIFIED: _ClassVar[PlateClass]
+    PLATE_CLASS_BLUE: _ClassVar[PlateClass]
+    PLATE_CLASS_YELLOW_SINGLE: _ClassVar[PlateClass]
+    PLATE_CLASS_YELLOW_DOUBLE: _ClassVar[PlateClass]
+    PLATE_CLASS_GREEN_SMALL: _ClassVar[PlateClass]
+    PLATE_CLASS_GREEN_LARGE: _ClassVar[PlateClass]
+    PLATE_CLASS_POLICE: _ClassVar[PlateClass]
+    PLATE_CLASS_COACH: _ClassVar[PlateClass]
+    PLATE_CLASS_HK_MACAU: _ClassVar[PlateClass]
+    PLATE_CLASS_EMBASSY: _ClassVar[PlateClass]
+    PLATE_CLASS_CONSULATE: _ClassVar[PlateClass]
+    PLATE_CLASS_WJ: _ClassVar[PlateClass]
+    PLATE_CLASS_ARMY: _ClassVar[PlateClass]
+    PLATE_CLASS_MOTORCYCLE: _ClassVar[PlateClass]
+    PLATE_CLASS_TRAILER: _ClassVar[PlateClass]
+    PLATE_CLASS_TEMPORARY: _ClassVar[PlateClass]
+    PLATE_CLASS_TRACTOR: _ClassVar[PlateClass]
+    PLATE_CLASS_EMERGENCY: _ClassVar[PlateClass]
+    PLATE_CLASS_OTHER: _ClassVar[PlateClass]
+
+class VehicleClass(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    VEHICLE_CLASS_UNSPECIFIED: _ClassVar[VehicleClass]
+    VEHICLE_CLASS_CAR: _ClassVar[VehicleClass]
+    VEHICLE_CLASS_VAN: _ClassVar[VehicleClass]
+    VEHICLE_CLASS_BUS: _ClassVar[VehicleClass]
+    VEHICLE_CLASS_TRUCK: _ClassVar[VehicleClass]
+    VEHICLE_CLASS_MOTORCYCLE: _ClassVar[VehicleClass]
+    VEHICLE_CLASS_OTHER: _ClassVar[VehicleClass]
+
+class VehicleColour(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    VEHICLE_COLOUR_UNSPECIFIED: _ClassVar[VehicleColour]
+    VEHICLE_COLOUR_BLACK: _ClassVar[VehicleColour]
+    VEHICLE_COLOUR_WHITE: _ClassVar[VehicleColour]
+    VEHICLE_COLOUR_SILVER: _ClassVar[VehicleColour]
+    VEHICLE_COLOUR_RED: _ClassVar[VehicleColour]
+    VEHICLE_COLOUR_BLUE: _ClassVar[VehicleColour]
+    VEHICLE_COLOUR_GREEN: _ClassVar[VehicleColour]
+    VEHICLE_COLOUR_YELLOW: _ClassVar[VehicleColour]
+    VEHICLE_COLOUR_BROWN: _ClassVar[VehicleColour]
+    VEHICLE_COLOUR_PINK: _ClassVar[VehicleColour]
+
+class Direction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DIRECTION_UNSPECIFIED: _ClassVar[Direction]
+    DIRECTION_APPROACHING: _ClassVar[Direction]
+    DIRECTION_LEAVING: _ClassVar[Direction]
+
+class MatchKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    MATCH_KIND_UNSPECIFIED: _ClassVar[MatchKind]
+    MATCH_KIND_EXACT: _ClassVar[MatchKind]
+    MATCH_KIND_POSSIBLE: _ClassVar[MatchKind]
+    MATCH_KIND_PARTIAL: _ClassVar[MatchKind]
+
+class ReviewState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    REVIEW_STATE_UNSPECIFIED: _ClassVar[ReviewState]
+    REVIEW_STATE_UNVERIFIED: _ClassVar[ReviewState]
+    REVIEW_STATE_CONFIRMED: _ClassVar[ReviewState]
+    REVIEW_STATE_REJECTED: _ClassVar[ReviewState]
+PLATE_CLASS_UNSPECIFIED: PlateClass
+PLATE_CLASS_BLUE: PlateClass
+PLATE_CLASS_YELLOW_SINGLE: PlateClass
+PLATE_CLASS_YELLOW_DOUBLE: PlateClass
+PLATE_CLASS_GREEN_SMALL: PlateClass
+PLATE_CLASS_GREEN_LARGE: PlateClass
+PLATE_CLASS_POLICE: PlateClass
+PLATE_CLASS_COACH: PlateClass
+PLATE_CLASS_HK_MACAU: PlateClass
+PLATE_CLASS_EMBASSY: PlateClass
+PLATE_CLASS_CONSULATE: PlateClass
+PLATE_CLASS_WJ: PlateClass
+PLATE_CLASS_ARMY: PlateClass
+PLATE_CLASS_MOTORCYCLE: PlateClass
+PLATE_CLASS_TRAILER: PlateClass
+PLATE_CLASS_TEMPORARY: PlateClass
+PLATE_CLASS_TRACTOR: PlateClass
+PLATE_CLASS_EMERGENCY: PlateClass
+PLATE_CLASS_OTHER: PlateClass
+VEHICLE_CLASS_UNSPECIFIED: VehicleClass
+VEHICLE_CLASS_CAR: VehicleClass
+VEHICLE_CLASS_VAN: VehicleClass
+VEHICLE_CLASS_BUS: VehicleClass
+VEHICLE_CLASS_TRUCK: VehicleClass
+VEHICLE_CLASS_MOTORCYCLE: VehicleClass
+VEHICLE_CLASS_OTHER: VehicleClass
+VEHICLE_COLOUR_UNSPECIFIED: VehicleColour
+VEHICLE_COLOUR_BLACK: VehicleColour
+VEHICLE_COLOUR_WHITE: VehicleColour
+VEHICLE_COLOUR_SILVER: VehicleColour
+VEHICLE_COLOUR_RED: VehicleColour
+VEHICLE_COLOUR_BLUE: VehicleColour
+VEHICLE_COLOUR_GREEN: VehicleColour
+VEHICLE_COLOUR_YELLOW: VehicleColour
+VEHICLE_COLOUR_BROWN: VehicleColour
+VEHICLE_COLOUR_PINK: VehicleColour
+DIRECTION_UNSPECIFIED: Direction
+DIRECTION_APPROACHING: Direction
+DIRECTION_LEAVING: Direction
+MATCH_KIND_UNSPECIFIED: MatchKind
+MATCH_KIND_EXACT: MatchKind
+MATCH_KIND_POSSIBLE: MatchKind
+MATCH_KIND_PARTIAL: MatchKind
+REVIEW_STATE_UNSPECIFIED: ReviewState
+REVIEW_STATE_UNVERIFIED: ReviewState
+REVIEW_STATE_CONFIRMED: ReviewState
+REVIEW_STATE_REJECTED: ReviewState
+
+class CharacterProbabilities(_message.Message):
+    __slots__ = ("slots", "characters", "values", "alphabet")
+    SLOTS_FIELD_NUMBER: _ClassVar[int]
+    CHARACTERS_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    ALPHABET_FIELD_NUMBER: _ClassVar[int]
+    slots: int
+    characters: int
+    values: bytes
+    alphabet: str
+    def __init__(self, slots: _Optional[int] = ..., characters: _Optional[int] = ..., values: _Optional[bytes] = ..., alphabet: _Optional[str] = ...) -> None: ...
+
+class Evidence(_message.Message):
+    __slots__ = ("path", "sha256", "media_s", "jpeg")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    MEDIA_S_FIELD_NUMBER: _ClassVar[int]
+    JPEG_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    sha256: str
+    media_s: float
+    jpeg: bytes
+    def __init__(self, path: _Optional[str] = ..., sha256: _Optional[str] = ..., media_s: _Optional[float] = ..., jpeg: _Optional[bytes] = ...) -> None: ...
+
+class Passage(_message.Message):
+    __slots__ = ("id", "revision", "camera", "lane", "direction", "started_at", "ended_at", "start_s", "end_s", "plate", "plate_class", "probability", "text_probabilities", "char_probs", "reads", "vehicle_class", "vehicle_colour", "evidence", "closed", "latency_s")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    CAMERA_FIELD_NUMBER: _ClassVar[int]
+    LANE_FIELD_NUMBER: _ClassVar[int]
+    DIRECTION_FIELD_NUMBER: _ClassVar[int]
+    STARTED_AT_FIELD_NUMBER: _ClassVar[int]
+    ENDED_AT_FIELD_NUMBER: _ClassVar[int]
+    START_S_FIELD_NUMBER: _ClassVar[int]
+    END_S_FIELD_NUMBER: _ClassVar[int]
+    PLATE_FIELD_NUMBER: _ClassVar[int]
+    PLATE_CLASS_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    TEXT_PROBABILITIES_FIELD_NUMBER: _ClassVar[int]
+    CHAR_PROBS_FIELD_NUMBER: _ClassVar[int]
+    READS_FIELD_NUMBER: _ClassVar[int]
+    VEHICLE_CLASS_FIELD_NUMBER: _ClassVar[int]
+    VEHICLE_COLOUR_FIELD_NUMBER: _ClassVar[int]
+    EVIDENCE_FIELD_NUMBER: _ClassVar[int]
+    CLOSED_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_S_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    revision: int
+    camera: str
+    lane: str
+    direction: Direction
+    started_at: _timestamp_pb2.Timestamp
+    ended_at: _timestamp_pb2.Timestamp
+    start_s: float
+    end_s: float
+    plate: str
+    plate_class: PlateClass
+    probability: float
+    text_probabilities: _containers.RepeatedScalarFieldContainer[float]
+    char_probs: CharacterProbabilities
+    reads: int
+    vehicle_class: VehicleClass
+    vehicle_colour: VehicleColour
+    evidence: Evidence
+    closed: bool
+    latency_s: float
+    def __init__(self, id: _Optional[str] = ..., revision: _Optional[int] = ..., camera: _Optional[str] = ..., lane: _Optional[str] = ..., direction: _Optional[_Union[Direction, str]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_s: _Optional[float] = ..., end_s: _Optional[float] = ..., plate: _Optional[str] = ..., plate_class: _Optional[_Union[PlateClass, str]] = ..., probability: _Optional[float] = ..., text_probabilities: _Optional[_Iterable[float]] = ..., char_probs: _Optional[_Union[CharacterProbabilities, _Mapping]] = ..., reads: _Optional[int] = ..., vehicle_class: _Optional[_Union[VehicleClass, str]] = ..., vehicle_colour: _Optional[_Union[VehicleColour, str]] = ..., evidence: _Optional[_Union[Evidence, _Mapping]] = ..., closed: bool = ..., latency_s: _Optional[float] = ...) -> None: ...
+
+class WatchlistEntry(_message.Message):
+    __slots__ = ("id", "plate", "plate_class", "vehicle_class", "vehicle_colour", "category", "priority", "disposition", "reason", "case_number", "authoriser", "requester", "valid_from", "expires_at", "audience", "source")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    PLATE_FIELD_NUMBER: _ClassVar[int]
+    PLATE_CLASS_FIELD_NUMBER: _ClassVar[int]
+    VEHICLE_CLASS_FIELD_NUMBER: _ClassVar[int]
+    VEHICLE_COLOUR_FIELD_NUMBER: _ClassVar[int]
+    CATEGORY_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    DISPOSITION_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    CASE_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    AUTHORISER_FIELD_NUMBER: _ClassVar[int]
+    REQUESTER_FIELD_NUMBER: _ClassVar[int]
+    VALID_FROM_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    AUDIENCE_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    plate: str
+    plate_class: PlateClass
+    vehicle_class: VehicleClass
+    vehicle_colour: VehicleColour
+    category: str
+    priority: int
+    disposition: str
+    reason: str
+    case_number: str
+    authoriser: str
+    requester: str
+    valid_from: _timestamp_pb2.Timestamp
+    expires_at: _timestamp_pb2.Timestamp
+    audience: _containers.RepeatedScalarFieldContainer[str]
+    source: str
+    def __init__(self, id: _Optional[str] = ..., plate: _Optional[str] = ..., plate_class: _Optional[_Union[PlateClass, str]] = ..., vehicle_class: _Optional[_Union[VehicleClass, str]] = ..., vehicle_colour: _Optional[_Union[VehicleColour, str]] = ..., category: _Optional[str] = ..., priority: _Optional[int] = ..., disposition: _Optional[str] = ..., reason: _Optional[str] = ..., case_number: _Optional[str] = ..., authoriser: _Optional[str] = ..., requester: _Optional[str] = ..., valid_from: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., audience: _Optional[_Iterable[str]] = ..., source: _Optional[str] = ...) -> None: ...
+
+class Hit(_message.Message):
+    __slots__ = ("id", "revision", "checkpoint", "passage", "entry", "kind", "probability", "list_version", "list_age_s", "occurred_at", "mismatches", "retracted")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    PASSAGE_FIELD_NUMBER: _ClassVar[int]
+    ENTRY_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    LIST_VERSION_FIELD_NUMBER: _ClassVar[int]
+    LIST_AGE_S_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    MISMATCHES_FIELD_NUMBER: _ClassVar[int]
+    RETRACTED_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    revision: int
+    checkpoint: str
+    passage: Passage
+    entry: WatchlistEntry
+    kind: MatchKind
+    probability: float
+    list_version: int
+    list_age_s: float
+    occurred_at: _timestamp_pb2.Timestamp
+    mismatches: _containers.RepeatedScalarFieldContainer[str]
+    retracted: bool
+    def __init__(self, id: _Optional[str] = ..., revision: _Optional[int] = ..., checkpoint: _Optional[str] = ..., passage: _Optional[_Union[Passage, _Mapping]] = ..., entry: _Optional[_Union[WatchlistEntry, _Mapping]] = ..., kind: _Optional[_Union[MatchKind, str]] = ..., probability: _Optional[float] = ..., list_version: _Optional[int] = ..., list_age_s: _Optional[float] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., mismatches: _Optional[_Iterable[str]] = ..., retracted: bool = ...) -> None: ...
+
+class Alert(_message.Message):
+    __slots__ = ("sequence", "hit", "received_at", "review", "reviewer", "review_note", "reviewed_at")
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    HIT_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_AT_FIELD_NUMBER: _ClassVar[int]
+    REVIEW_FIELD_NUMBER: _ClassVar[int]
+    REVIEWER_FIELD_NUMBER: _ClassVar[int]
+    REVIEW_NOTE_FIELD_NUMBER: _ClassVar[int]
+    REVIEWED_AT_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    hit: Hit
+    received_at: _timestamp_pb2.Timestamp
+    review: ReviewState
+    reviewer: str
+    review_note: str
+    reviewed_at: _timestamp_pb2.Timestamp
+    def __init__(self, sequence: _Optional[int] = ..., hit: _Optional[_Union[Hit, _Mapping]] = ..., received_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., review: _Optional[_Union[ReviewState, str]] = ..., reviewer: _Optional[str] = ..., review_note: _Optional[str] = ..., reviewed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class Review(_message.Message):
+    __slots__ = ("state", "reviewer", "note", "reviewed_at", "revision")
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    REVIEWER_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    REVIEWED_AT_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    state: ReviewState
+    reviewer: str
+    note: str
+    reviewed_at: _timestamp_pb2.Timestamp
+    revision: int
+    def __init__(self, state: _Optional[_Union[ReviewState, str]] = ..., reviewer: _Optional[str] = ..., note: _Optional[str] = ..., reviewed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., revision: _Optional[int] = ...) -> None: ...
+
+class PublishRequest(_message.Message):
+    __slots__ = ("hit",)
+    HIT_FIELD_NUMBER: _ClassVar[int]
+    hit: Hit
+    def __init__(self, hit: _Optional[_Union[Hit, _Mapping]] = ...) -> None: ...
+
+class PublishResponse(_message.Message):
+    __slots__ = ("hit_id", "revision", "sequence", "duplicate", "refusal")
+    HIT_ID_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    DUPLICATE_FIELD_NUMBER: _ClassVar[int]
+    REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    hit_id: str
+    revision: int
+    sequence: int
+    duplicate: bool
+    refusal: Refusal
+    def __init__(self, hit_id: _Optional[str] = ..., revision: _Optional[int] = ..., sequence: _Optional[int] = ..., duplicate: bool = ..., refusal: _Optional[_Union[Refusal, _Mapping]] = ...) -> None: ...
+
+class Refusal(_message.Message):
+    __slots__ = ("field", "message")
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    field: str
+    message: str
+    def __init__(self, field: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
+
+class SubscribeRequest(_message.Message):
+    __slots__ = ("after_sequence", "feed_id", "checkpoints", "cameras", "kinds", "categories", "max_priority", "include_evidence", "include_reviews")
+    AFTER_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    FEED_ID_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINTS_FIELD_NUMBER: _ClassVar[int]
+    CAMERAS_FIELD_NUMBER: _ClassVar[int]
+    KINDS_FIELD_NUMBER: _ClassVar[int]
+    CATEGORIES_FIELD_NUMBER: _ClassVar[int]
+    MAX_PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_EVIDENCE_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_REVIEWS_FIELD_NUMBER: _ClassVar[int]
+    after_sequence: int
+    feed_id: str
+    checkpoints: _containers.RepeatedScalarFieldContainer[str]
+    cameras: _containers.RepeatedScalarFieldContainer[str]
+    kinds: _containers.RepeatedScalarFieldContainer[MatchKind]
+    categories: _containers.RepeatedScalarFieldContainer[str]
+    max_priority: int
+    include_evidence: bool
+    include_reviews: bool
+    def __init__(self, after_sequence: _Optional[int] = ..., feed_id: _Optional[str] = ..., checkpoints: _Optional[_Iterable[str]] = ..., cameras: _Optional[_Iterable[str]] = ..., kinds: _Optional[_Iterable[_Union[MatchKind, str]]] = ..., categories: _Optional[_Iterable[str]] = ..., max_priority: _Optional[int] = ..., include_evidence: bool = ..., include_reviews: bool = ...) -> None: ...
+
+class SubscribeResponse(_message.Message):
+    __slots__ = ("cursor", "alert", "reviewed")
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
+    ALERT_FIELD_NUMBER: _ClassVar[int]
+    REVIEWED_FIELD_NUMBER: _ClassVar[int]
+    cursor: Cursor
+    alert: Alert
+    reviewed: Alert
+    def __init__(self, cursor: _Optional[_Union[Cursor, _Mapping]] = ..., alert: _Optional[_Union[Alert, _Mapping]] = ..., reviewed: _Optional[_Union[Alert, _Mapping]] = ...) -> None: ...
+
+class Cursor(_message.Message):
+    __slots__ = ("sequence", "feed_id")
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    FEED_ID_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    feed_id: str
+    def __init__(self, sequence: _Optional[int] = ..., feed_id: _Optional[str] = ...) -> None: ...
+
+class ListAlertsRequest(_message.Message):
+    __slots__ = ("page_size", "page_token", "checkpoints", "cameras", "kinds", "reviews")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINTS_FIELD_NUMBER: _ClassVar[int]
+    CAMERAS_FIELD_NUMBER: _ClassVar[int]
+    KINDS_FIELD_NUMBER: _ClassVar[int]
+    REVIEWS_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    checkpoints: _containers.RepeatedScalarFieldContainer[str]
+    cameras: _containers.RepeatedScalarFieldContainer[str]
+    kinds: _containers.RepeatedScalarFieldContainer[MatchKind]
+    reviews: _containers.RepeatedScalarFieldContainer[ReviewState]
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., checkpoints: _Optional[_Iterable[str]] = ..., cameras: _Optional[_Iterable[str]] = ..., kinds: _Optional[_Iterable[_Union[MatchKind, str]]] = ..., reviews: _Optional[_Iterable[_Union[ReviewState, str]]] = ...) -> None: ...
+
+class ListAlertsResponse(_message.Message):
+    __slots__ = ("alerts", "next_page_token")
+    ALERTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    alerts: _containers.RepeatedCompositeFieldContainer[Alert]
+    next_page_token: str
+    def __init__(self, alerts: _Optional[_Iterable[_Union[Alert, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class GetAlertRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class GetAlertResponse(_message.Message):
+    __slots__ = ("alert", "reviews")
+    ALERT_FIELD_NUMBER: _ClassVar[int]
+    REVIEWS_FIELD_NUMBER: _ClassVar[int]
+    alert: Alert
+    reviews: _containers.RepeatedCompositeFieldContainer[Review]
+    def __init__(self, alert: _Optional[_Union[Alert, _Mapping]] = ..., reviews: _Optional[_Iterable[_Union[Review, _Mapping]]] = ...) -> None: ...
+
+class ReviewAlertRequest(_message.Message):
+    __slots__ = ("id", "decision", "reviewer", "note", "seen_revision")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    REVIEWER_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    SEEN_REVISION_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    decision: ReviewState
+    reviewer: str
+    note: str
+    seen_revision: int
+    def __init__(self, id: _Optional[str] = ..., decision: _Optional[_Union[ReviewState, str]] = ..., reviewer: _Optional[str] = ..., note: _Optional[str] = ..., seen_revision: _Optional[int] = ...) -> None: ...
+
+class ReviewAlertResponse(_message.Message):
+    __slots__ = ("alert",)
+    ALERT_FIELD_NUMBER: _ClassVar[int]
+    alert: Alert
+    def __init__(self, alert: _Optional[_Union[Alert, _Mapping]] = ...) -> None: ...
+
+class GetEvidenceRequest(_message.Message):
+    __slots__ = ("id", "revision")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    revision: int
+    def __init__(self, id: _Optional[str] = ..., revision: _Optional[int] = ...) -> None: ...
+
+class GetEvidenceResponse(_message.Message):
+    __slots__ = ("piece", "sha256", "total_bytes")
+    PIECE_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_BYTES_FIELD_NUMBER: _ClassVar[int]
+    piece: bytes
+    sha256: str
+    total_bytes: int
+    def __init__(self, piece: _Optional[bytes] = ..., sha256: _Optional[str] = ..., total_bytes: _Optional[int] = ...) -> None: ...
