@@ -13,8 +13,9 @@ import numpy as np
 from benchmarks.scene_shapes import F32, Kind, Profile, Shape
 
 SHEET_PX_PER_M = 320
-SWATCH_PX = 48
-SWATCHES = ("tyre", "mirror", "cargo", "sign", "hub")
+SWATCH_PX = 96
+SWATCH_MARGIN_PX = 8
+SWATCHES = ("tyre", "mirror", "cargo", "cargo_side", "sign", "hub")
 
 
 class Sheet:
@@ -54,9 +55,12 @@ class Sheet:
     def swatch(self, name: str, a: F32, b: F32) -> F32:
         """Sheet pixels (..., 2) inside a swatch, ``a`` and ``b`` from 0 to 1."""
         left = self.side_left + SWATCHES.index(name) * SWATCH_PX
-        inner = SWATCH_PX - 16
+        inner = SWATCH_PX - 2 * SWATCH_MARGIN_PX
         return np.stack(
-            [left + 8 + a * inner, self.swatch_top + 8 + b * inner], axis=-1
+            [
+                left + SWATCH_MARGIN_PX + a * inner,
+                self.swatch_top + SWATCH_MARGIN_PX + b * inner,
+            ], axis=-1
         ).astype(np.float32)
 
 
@@ -98,7 +102,7 @@ class _Builder:
         vertices, normals, texture, quads = (
             np.concatenate([part[i] for part in self.parts]) for i in range(4)
         )
-        a, b = vertices[quads[:, 2]] - vertices[quads[:, 0]], None
+        a = vertices[quads[:, 2]] - vertices[quads[:, 0]]
         b = vertices[quads[:, 3]] - vertices[quads[:, 1]]
         faces = np.cross(a, b)
         faces /= np.linalg.norm(faces, axis=1, keepdims=True) + 1e-12
@@ -116,11 +120,13 @@ def _body(builder: _Builder, shape: Shape, profile: Profile, sheet: Sheet) -> No
     nose, cowl = profile.knots[shape.nose], profile.knots[shape.cowl]
     top = profile.knots[shape.screen_top]
     marks = [0.0, nose, max(cowl, nose + 0.05), top, top + 0.5]
-    bend = np.interp(profile.s, marks, np.float32([1, 0.8, 0.4, 0.25, 0.05]) * shape.rounding)
+    bend = np.interp(profile.s, marks, np.float32([1, 0.8, 0.55, 0.45, 0.1]) * shape.rounding)
     crown = np.interp(profile.s, [0.0, nose * 0.8, nose + 0.15, cowl, top, top + 0.4],
                       [0.0, 0.01, 0.05, 0.03, 0.03, 0.07])
     edge = np.abs(t)[None, :]
     y = profile.y[:, None] - crown[:, None] * edge**4
+    hood = np.interp(profile.s, [nose, nose + 0.12, cowl - 0.15, cowl], [0, 1, 1, 0])[:, None]
+    y = y + 0.018 * hood * np.clip((0.62 - edge) / 0.16, 0, 1)
     d = profile.d[:, None] + bend[:, None] * edge**2.6
     half = shape.half_width(profile.y)[:, None]
     points = np.stack([t[None, :] * half, y, d], axis=-1).astype(np.float32)
@@ -176,9 +182,8 @@ def _ellipsoid(
                             cos_lat * soft(np.cos(lon))[None]), axis=-1,
     )
     points = (np.float32(centre) + unit * np.float32(axes)).astype(np.float32)
-    a, b = np.broadcast_arrays(
-        np.linspace(0, 1, 19, dtype=np.float32)[None], np.linspace(1, 0, 11, dtype=np.float32)[:, None]
-    )
+    across, down = np.linspace(0, 1, 19), np.linspace(1, 0, 11)
+    a, b = np.broadcast_arrays(across[None].astype(np.float32), down[:, None].astype(np.float32))
     builder.grid(points, sheet.swatch(swatch, a, b), centre)
 
 
@@ -206,9 +211,10 @@ def _box(
     flat = np.broadcast_arrays(a, 0.05 * back)
     builder.grid(stack(lerp(0, a), high[1] * one, lerp(2, back)), sheet.swatch(swatch, *flat),
                  middle)
+    side = f"{swatch}_side" if f"{swatch}_side" in SWATCHES else swatch
     for x in (low[0], high[0]):
-        flat = np.broadcast_arrays(0.05 * back, 1 - a)
-        builder.grid(stack(x * one, lerp(1, a), lerp(2, back)), sheet.swatch(swatch, *flat), middle)
+        flat = np.broadcast_arrays(back if side != swatch else 0.05 * back, 1 - a)
+        builder.grid(stack(x * one, lerp(1, a), lerp(2, back)), sheet.swatch(side, *flat), middle)
 
 
 def build_mesh(kind: Kind, shape: Shape, profile: Profile, sheet: Sheet) -> Mesh:
@@ -222,8 +228,8 @@ def build_mesh(kind: Kind, shape: Shape, profile: Profile, sheet: Sheet) -> Mesh
             _wheel(builder, shape, sheet, side * (shape.width / 2 - 0.03), axle)
         _ellipsoid(builder, sheet, (side * reach, y, d), shape.mirror_size, "mirror")
     if kind is Kind.TAXI:
-        _box(builder, sheet, (-0.32, shape.height - 0.02, 2.35), (0.32, shape.height + 0.14, 2.5),
+        _box(builder, sheet, (-0.32, shape.height + 0.02, 2.35), (0.32, shape.height + 0.17, 2.5),
              "sign")
     if kind is Kind.TRUCK:
-        _box(builder, sheet, (-1.23, 1.0, 2.1), (1.23, 3.55, 9.0), "cargo")
+        _box(builder, sheet, (-1.23, 1.0, 2.1), (1.23, 3.25, 6.6), "cargo")
     return builder.mesh()

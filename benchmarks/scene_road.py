@@ -9,8 +9,8 @@ from benchmarks.scene_shade import SKY_LIGHT, SUN, SUN_LIGHT
 from benchmarks.scene_shapes import F32
 from benchmarks.scene_view import Camera
 
-LANE_WIDTH_M = 3.3
-LANE_CENTRES_M = {"1": -1.68, "2": 1.68}
+LANE_WIDTH_M = 3.15
+LANE_CENTRES_M = {"1": -1.54, "2": 1.54}
 """Where vehicles keep in each lane; lane 1 is on the left of the picture."""
 
 
@@ -70,11 +70,16 @@ def draw_road(camera: Camera, rng: np.random.Generator) -> F32:
     edge = LANE_WIDTH_M + 0.12
     dashes = _band(np.mod(z - 3.0, 9.0), 0.0, 4.0, 0.06)
     white = _band(x, -0.075, 0.075, 0.02) * dashes
-    for side in (-1, 1):
-        white = np.maximum(white, _band(side * x, edge - 0.075, edge + 0.075, 0.02))
+    white = np.maximum(white, _band(x, edge - 0.075, edge + 0.075, 0.02))
     _mix(colour, white * worn, np.float32([0.46, 0.47, 0.47]))
+    for middle in (-edge - 0.15, -edge + 0.15):
+        _mix(colour, _band(x, middle - 0.07, middle + 0.07, 0.02) * worn,
+             np.float32([0.07, 0.30, 0.46]))
 
-    kerb = edge + 0.55
+    leaves = _tile(_noise(rng, 256, 5.0), x, z * 0.5, 5.0) + 0.8 * _tile(
+        _noise(rng, 256, 14.0), x, z * 0.5, 12.0)
+    shade = np.clip(0.5 + 0.9 * leaves, 0, 1) * np.clip((-1.6 - x) / 3.5, 0, 1)
+    kerb = edge + 0.75
     for side, width in ((-1, 0.32), (1, 0.32)):
         stone = _band(side * x, kerb, kerb + width, 0.03)
         gap = _band(np.mod(z, 1.0), 0.0, 0.985, 0.015)
@@ -83,11 +88,11 @@ def draw_road(camera: Camera, rng: np.random.Generator) -> F32:
         gutter = np.exp(-(((side * x - kerb) / 0.10) ** 2)) * (side * x < kerb)
         colour *= (1 - 0.5 * gutter)[..., None]
     verge = np.maximum(_band(x, kerb + 0.32, 900, 0.04), _band(-x, kerb + 0.32, 900, 0.04))
-    blades = np.clip(1 + 0.35 * grain * fade + 0.22 * mottle + 0.15 * patches, 0.2, 2)
+    blades = np.clip(1 + 0.55 * grain + 0.22 * mottle + 0.15 * patches, 0.2, 2)
     grass = np.float32([0.050, 0.088, 0.068])[None, None] * blades[..., None]
     colour += (grass - colour) * verge[..., None]
 
-    lit = colour * (SKY_LIGHT + SUN_LIGHT * SUN[1])
+    lit = colour * (SKY_LIGHT + SUN_LIGHT * SUN[1] * (1 - 0.75 * shade[..., None]))
     haze = np.clip((z - 15) / 260, 0, 0.14)[..., None]
     lit = lit * (1 - haze) + np.float32([0.55, 0.54, 0.52]) * haze
     return cv2.resize(
@@ -115,7 +120,7 @@ def cast_shadow(
         return
     px_per_m = camera.focal_px / max(z_near, 4.0)
     layers = (
-        ((-half - 0.10, half + reach), (z_near - 0.35, z_far + 0.2), 0.16, 0.42),
+        ((-half - 0.05, half + reach * 1.5), (z_near - 0.25, z_far + 0.5), 0.10, 0.45),
         ((-half - 0.02, half + 0.05), (z_near - 0.02, z_far), 0.07, 0.50),
         ((-half + 0.06, half - 0.06), (z_near + 0.12, z_far), 0.03, 0.72),
     )

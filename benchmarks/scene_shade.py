@@ -16,8 +16,8 @@ from benchmarks.scene_view import NEAR_M, Camera
 
 SUN = np.float32([-0.42, 0.78, -0.46]) / np.float32(np.linalg.norm([-0.42, 0.78, -0.46]))
 """Unit vector towards the sun: behind the camera, high, to the left; a thin overcast."""
-SUN_LIGHT = np.float32([0.50, 0.53, 0.55])  # B, G, R
-SKY_LIGHT = np.float32([0.66, 0.63, 0.60])
+SUN_LIGHT = np.float32([0.74, 0.80, 0.84])  # B, G, R
+SKY_LIGHT = np.float32([0.68, 0.64, 0.60])
 BOUNCE_LIGHT = np.float32([0.10, 0.10, 0.10])
 
 
@@ -64,13 +64,20 @@ class Layer:
 
 def surroundings(direction: F32) -> F32:
     """Light (N, 3) that comes from ``direction`` (N, 3): sky, a dark skyline, the road."""
-    up = direction[:, 1]
-    wave = 0.06 + 0.035 * np.sin(9 * direction[:, 0]) + 0.02 * np.sin(23 * direction[:, 0] + 1)
-    sky = np.clip((up - wave) / 0.10, 0, 1)[:, None]
-    bright = (0.95 - 0.35 * np.clip(up, 0, 1))[:, None] * np.float32([1.0, 0.97, 0.93])
+    x, up = direction[:, 0], direction[:, 1]
+    skyline = 0.10 + 0.05 * np.sin(7 * x + 0.5) + 0.03 * np.sin(19 * x) + 0.012 * np.sin(53 * x)
+    open_sky = np.clip((up - skyline) / 0.07, 0, 1)[:, None]
+    cloud = np.sin(5.0 * x + 7.0 * up) * np.sin(3.1 * x - 11.0 * up + 1.3)
+    cloud += 0.5 * np.sin(13.0 * x + 3.0 * up + 2.0) * np.sin(17.0 * up + 4.0 * x)
+    bright = (1.05 - 0.50 * np.clip(up, 0, 1) + 0.16 * cloud)[:, None]
+    bright = bright * np.float32([1.02, 0.97, 0.92])
+    leaves = np.sin(31 * x + 3 * np.sin(17 * up)) * np.sin(27 * up + 2 * np.sin(23 * x))
+    leaves += 0.7 * np.sin(9 * x + 1) + 0.6 * np.sin(7 * up)
+    crown = np.clip(1.4 * leaves - 0.1, 0, 1) * np.clip((-0.02 - x) / 0.18, 0, 1)
+    bright = bright * (1 - 0.72 * crown[:, None] * np.float32([1.0, 0.93, 1.0]))
     road = np.clip(-up / 0.3, 0, 1)[:, None]
-    dark = np.float32([0.10, 0.115, 0.11]) * (1 - road) + np.float32([0.15, 0.15, 0.15]) * road
-    result: F32 = (dark + (bright - dark) * sky).astype(np.float32)
+    dark = np.float32([0.055, 0.075, 0.065]) * (1 - road) + np.float32([0.17, 0.17, 0.17]) * road
+    result: F32 = (dark + (bright - dark) * open_sky).astype(np.float32)
     return result
 
 
@@ -118,7 +125,7 @@ def draw_vehicle(
     right = int(min(high[:, 0].max() + 8, camera.width + 12))
     bottom = int(min(high[:, 1].max() + 8, camera.height + 12))
     area = (right - left) * (bottom - top)
-    scale = 3.0 if area < 60_000 else 2.0 if area < 260_000 else 1.5
+    scale = 3.0 if area < 25_000 else 2.0 if area < 100_000 else 1.5 if area < 240_000 else 1.25
     size = (round((right - left) * scale), round((bottom - top) * scale))
 
     order = np.argsort(-depth[quads].mean(axis=1), kind="stable")
@@ -130,6 +137,8 @@ def draw_vehicle(
         cv2.fillConvexPoly(owner, shape, number, cv2.LINE_8, 4)
 
     rows, columns = np.nonzero(owner)
+    if not len(rows):
+        return None
     quad = quads[owner[rows, columns] - 1]
     at = np.stack([columns, rows], axis=1).astype(np.float32) + 0.5
     values = np.concatenate([mesh.texture, mesh.normals, mesh.vertices[:, 1:2]], axis=1)
@@ -138,7 +147,8 @@ def draw_vehicle(
     level = skin.level(camera.focal_px * scale / max(float(depth[quads].min()), NEAR_M) * 0.8)
     colour = _sample(skin.colour[level], value[:, :2] / 2**level)
     finish = _sample(skin.finish[level], value[:, :2] / 2**level) / 255
-    normal = value[:, 2:5] / (np.linalg.norm(value[:, 2:5], axis=1, keepdims=True) + 1e-6)
+    square = np.einsum("ij,ij->i", value[:, 2:5], value[:, 2:5])
+    normal = value[:, 2:5] / np.sqrt(square + 1e-9)[:, None]
     view = camera.rays(at / scale + np.float32([left, top]))
     lit = shade((colour / 255) ** 2, finish, normal, view, value[:, 5])
 

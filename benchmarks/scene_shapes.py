@@ -24,6 +24,7 @@ class Kind(StrEnum):
 
     SALOON = "saloon"
     TAXI = "taxi"
+    HATCHBACK = "hatchback"
     ELECTRIC = "electric"
     SUV = "suv"
     VAN = "van"
@@ -131,6 +132,32 @@ SALOON = Shape(
     mirror=(0.10, 1.0, 1.42), mirror_size=(0.12, 0.075, 0.07),
 )
 
+HATCHBACK = Shape(
+    width=1.74,
+    profile=(
+        (0.09, 0.19), (0.0, 0.31), (0.0, 0.52), (0.045, 0.67), (0.16, 0.79), (0.45, 0.91),
+        (0.92, 1.02), (1.38, 1.30), (1.72, 1.46), (2.15, 1.535), (3.2, 1.51), (3.75, 1.22),
+        (3.95, 1.0),
+    ),
+    nose=4, cowl=6, screen_top=8,
+    half_widths=(*_CAR_WIDTHS, (1.05, 0.92), (1.46, 0.72), (1.54, 0.68)),
+    rounding=0.40, sill=0.21, belt=1.0, wheel_radius=0.31, axles=(0.80, 3.25), plate_y=0.46,
+    mirror=(0.10, 1.06, 1.24), mirror_size=(0.11, 0.085, 0.07),
+)
+
+ELECTRIC = Shape(
+    width=1.82,
+    profile=(
+        (0.10, 0.17), (0.0, 0.28), (0.0, 0.48), (0.05, 0.62), (0.20, 0.74), (0.55, 0.86),
+        (0.98, 0.95), (1.55, 1.24), (2.0, 1.41), (2.5, 1.49), (3.2, 1.44), (3.9, 1.22),
+        (4.6, 1.0),
+    ),
+    nose=4, cowl=6, screen_top=8,
+    half_widths=(*_CAR_WIDTHS, (1.05, 0.91), (1.40, 0.71), (1.5, 0.66)),
+    rounding=0.46, sill=0.20, belt=0.96, wheel_radius=0.34, axles=(0.86, 3.7), plate_y=0.42,
+    mirror=(0.11, 1.0, 1.36), mirror_size=(0.12, 0.07, 0.07),
+)
+
 SUV = Shape(
     width=1.88,
     profile=(
@@ -181,18 +208,19 @@ TRUCK = Shape(
     ),
     nose=3, cowl=3, screen_top=5,
     half_widths=((0.3, 1.0), (1.0, 1.0), (1.7, 0.99), (2.76, 0.90)),
-    rounding=0.16, sill=0.40, belt=1.72, wheel_radius=0.50, axles=(1.25, 5.6, 6.8), plate_y=0.66,
+    rounding=0.16, sill=0.40, belt=1.72, wheel_radius=0.50, axles=(1.25, 5.2), plate_y=0.66,
     mirror=(0.19, 1.95, 0.12), mirror_size=(0.09, 0.22, 0.06),
 )
 
 SHAPES: dict[Kind, Shape] = {
-    Kind.SALOON: SALOON, Kind.TAXI: SALOON, Kind.ELECTRIC: SALOON, Kind.SUV: SUV,
+    Kind.SALOON: SALOON, Kind.TAXI: SALOON, Kind.HATCHBACK: HATCHBACK,
+    Kind.ELECTRIC: ELECTRIC, Kind.SUV: SUV,
     Kind.VAN: VAN, Kind.BUS: BUS, Kind.TRUCK: TRUCK,
 }
 
 BODY_BGR: dict[VehicleColour, tuple[int, int, int]] = {
     VehicleColour.BLACK: (30, 28, 27),
-    VehicleColour.WHITE: (226, 228, 228),
+    VehicleColour.WHITE: (198, 201, 202),
     VehicleColour.SILVER: (164, 163, 160),
     VehicleColour.RED: (38, 28, 142),
     VehicleColour.BLUE: (128, 74, 34),

@@ -23,7 +23,7 @@ class Camera:
     width: int = 1280
     height: int = 720
     focal_px: float = 3400.0
-    pitch_rad: float = 0.182
+    pitch_rad: float = 0.194
     x_m: float = 0.0
     height_m: float = 3.35
 
@@ -57,7 +57,8 @@ class Camera:
         local[:, 1] = (self.height / 2 - pixels[:, 1]) / self.focal_px
         local[:, 2] = 1.0
         world: F32 = local @ self.axes
-        return world / np.linalg.norm(world, axis=1, keepdims=True)
+        world /= np.sqrt(np.einsum("ij,ij->i", world, world))[:, None]
+        return world
 
     def ground(self, pixels: F32) -> F32:
         """Where rays through pixels (N, 2) meet the road: (N, 2) X and Z in metres.

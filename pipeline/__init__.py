@@ -1,0 +1,1 @@
+"""From camera frames to alerts: the stages, their records and the program."""

@@ -1,4 +1,4 @@
-"""Alerts, reviews and evidence in Redis, and the feed that subscribers follow.
+r"""Alerts, reviews and evidence in Redis, and the feed that subscribers follow.
 
 Keys, below ``<prefix>:alerts:``
 
@@ -14,8 +14,8 @@ Keys, below ``<prefix>:alerts:``
 ==================  =======  =================================================================
 
 Durability: ``publish`` and ``review`` return only when Redis has synchronised its append-only file
-to the disk, and ``events`` hands out nothing that is not on the disk either: otherwise a sequence
-number seen by a subscriber could be given to another hit after a power cut. Two ways, told apart
+to the disk, and a subscriber is shown only what has been ``settle``\ d: otherwise a sequence number
+that it has seen could be given to another hit after a power cut. Two ways, told apart
 by ``connect``: with ``appendfsync always`` (the embedded server; any version) Redis sends no reply
 before the disk has what was written; with another policy, Redis 7.2 or later is asked by
 ``WAITAOF`` (up to a second slower under ``everysec``). A server with neither is refused.
@@ -31,14 +31,23 @@ import contextlib
 import hashlib
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, Final
 
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from pipeline import alert_scripts
+from pipeline.alert_records import (
+    Durability,
+    EventKind,
+    Feed,
+    NewHit,
+    Published,
+    ReviewRefusal,
+    ReviewRefusedError,
+    StoredAlert,
+    StoredReview,
+)
 from pipeline.errors import ConfigError, StoreUnavailable
 
 _WAITAOF_MS: Final = 5_000
@@ -46,97 +55,13 @@ _REVIEW_FIELDS: Final = ("review", "reviewer", "review_note", "reviewed_us")
 _ALERT_FIELDS: Final = ("sequence", "hit", "received_us", *_REVIEW_FIELDS)
 
 
-class EventKind(StrEnum):
-    """What an entry of the feed tells."""
-
-    HIT = "hit"
-    REVIEW = "review"
-
-
-class Durability(StrEnum):
-    """How the store knows that Redis has written to the disk."""
-
-    ALWAYS = "always"
-    WAITAOF = "waitaof"
-    NONE = "none"
-
-
-@dataclass(frozen=True, slots=True)
-class NewHit:
-    """A hit to store; ``hit`` is opaque and holds no JPEG."""
-
-    id: str
-    revision: int
-    hit: bytes = field(repr=False)
-    jpeg: bytes = field(repr=False)
-    received_us: int
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """What became of a hit; ``duplicate`` where it had been stored before."""
-
-    sequence: int
-    duplicate: bool
-
-
-@dataclass(frozen=True, slots=True)
-class StoredReview:
-    """A decision; ``reviewed_us`` is microseconds since 1970, UTC."""
-
-    state: str
-    reviewer: str
-    note: str | None
-    reviewed_us: int
-    revision: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class StoredAlert:
-    """An alert, or one event of the feed about it."""
-
-    sequence: int
-    id: str
-    hit: bytes = field(repr=False)
-    received_us: int
-    review: StoredReview | None
-    kind: EventKind = EventKind.HIT
-
-
-@dataclass(frozen=True, slots=True)
-class Feed:
-    """Which feed this is, and its last sequence number."""
-
-    id: str
-    last: int
-
-
-class ReviewRefusal(StrEnum):
-    """Why a decision was not taken."""
-
-    UNKNOWN = "unknown"
-    DECIDED = "decided"
-    AMENDED = "amended"
-
-
-class ReviewRefusedError(Exception):
-    """A decision was not taken; ``standing`` is the one that stands, if there is one."""
-
-    def __init__(
-        self, why: ReviewRefusal, standing: StoredReview | None, revision: int | None
-    ) -> None:
-        super().__init__(why.value)
-        self.why = why
-        self.standing = standing
-        self.revision = revision
-
-
 class AlertStore:
     """Alerts in one Redis database.
 
     ``redis`` answers in bytes (``decode_responses=False``). ``own_server`` says that the server is
-    ours alone (the embedded one), so that it may be switched to ``appendfsync always``. Every method raises
-    ``StoreUnavailable`` when Redis is away or refuses; then nothing is promised to be stored.
+    ours alone (the embedded one), so that it may be switched to ``appendfsync always``. Every
+    method raises ``StoreUnavailable`` when Redis is away or refuses; then nothing is promised to
+    be stored.
     """
 
     def __init__(
@@ -166,7 +91,9 @@ class AlertStore:
             )
         with _unavailable():
             self._redis.set(self._key("feed_id"), uuid.uuid4().hex, nx=True)
-            return self.feed()
+            feed = self.feed()
+        self.settle()
+        return feed
 
     def feed(self) -> Feed:
         """Which feed this is, and its last sequence number."""
@@ -249,8 +176,6 @@ class AlertStore:
     def events(self, after: int, limit: int) -> list[StoredAlert]:
         """Up to ``limit`` events beyond ``after``, in order, each with the decision that stands."""
         with _unavailable():
-            if self.durability is Durability.WAITAOF:
-                self._barrier()
             entries = self._redis.xrange(
                 self._key("feed"), min=f"{after + 1}-0", max="+", count=limit
             )
@@ -273,6 +198,13 @@ class AlertStore:
                 )
             )
         return events
+
+    def settle(self) -> None:
+        """Return when everything that was read before, by whomever written, is on the disk."""
+        if self.durability is Durability.WAITAOF:
+            with _unavailable(), self._redis.pipeline(transaction=False) as batch:
+                batch.incr(self._key("repeats"), 0)  # WAITAOF speaks of a connection's writes
+                self._execute_durably(batch)
 
     def alert(self, alert_id: str) -> StoredAlert | None:
         """One alert at its latest revision, or None."""
@@ -355,12 +287,6 @@ class AlertStore:
         if not local:
             raise StoreUnavailable("Redis did not write to its disk in time: try again")
         return answers
-
-    def _barrier(self) -> None:
-        """Return when everything written so far, by anyone, is on the disk."""
-        with self._redis.pipeline(transaction=False) as batch:
-            batch.incr(self._key("repeats"), 0)
-            self._execute_durably(batch)
 
 
 @contextlib.contextmanager

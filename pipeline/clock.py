@@ -23,9 +23,11 @@ class SystemClock:
     """The machine's own clocks."""
 
     def monotonic(self) -> float:
+        """Seconds since some start, never backwards."""
         return time.monotonic()
 
     def now(self) -> datetime:
+        """The time of day, UTC."""
         return datetime.now(UTC)
 
 
@@ -37,9 +39,11 @@ class ManualClock:
         self._monotonic = 1000.0
 
     def monotonic(self) -> float:
+        """Seconds, moved by ``advance`` alone."""
         return self._monotonic
 
     def now(self) -> datetime:
+        """The time of day, moved by ``advance`` alone."""
         return self._now
 
     def advance(self, seconds: float) -> None:

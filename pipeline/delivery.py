@@ -81,6 +81,10 @@ class Delivery:
         """Passages not matched yet."""
         return len(self._held) + self._spool.depth()
 
+    def held(self) -> int:
+        """Passages that the disk has refused: they are lost when the process ends."""
+        return len(self._held)
+
     def stop(self, deadline_s: float) -> int:
         """Match what waits, for at most ``deadline_s``; return how many passages are left.
 

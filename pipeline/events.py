@@ -29,9 +29,7 @@ def line(event: Json) -> str:
     return json.dumps(event, ensure_ascii=False, separators=(", ", ": "))
 
 
-def picture(
-    name: str, plates: Sequence[ReadPlate], vehicles: Sequence[VehicleDetection]
-) -> Json:
+def picture(name: str, plates: Sequence[ReadPlate], vehicles: Sequence[VehicleDetection]) -> Json:
     """What was recognised in one picture."""
     return {
         "image": name,

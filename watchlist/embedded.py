@@ -49,6 +49,7 @@ _SOCKET, _LOCK, _LOG, _VERSION = "redis.sock", "server.lock", "redis.log", "redi
 _LONGEST_SOCKET_PATH = 107  # sun_path holds 108 bytes, the last one is NUL
 _ANSWER_DEADLINE_S = 10.0
 _STOP_DEADLINE_S = 2.0
+_LOG_BYTES = 1 << 20
 _STARTS, _STARTS_WITHIN_S = 5, 60.0
 
 # The server dies with its owner. Setting that in the child needs no preexec_fn (unsafe with
@@ -211,6 +212,7 @@ class EmbeddedRedis:
         written_by = self._written_by()
         path, version = find_server(max(OLDEST, written_by))
         (self.folder / _SOCKET).unlink(missing_ok=True)
+        self._turn_log()
         (self.folder / _VERSION).write_text(".".join(map(str, version)) + "\n", encoding="ascii")
         if written_by and version != written_by:
             log.info("redis.upgraded", folder=str(self.folder), version=version)
@@ -279,6 +281,11 @@ class EmbeddedRedis:
         except (OSError, ValueError):
             return ()
 
+    def _turn_log(self) -> None:
+        current = self.folder / _LOG
+        if current.exists() and current.stat().st_size > _LOG_BYTES:
+            current.replace(current.with_suffix(".log.1"))
+
     def _failure(self, what: str) -> str:
         try:
             last = (self.folder / _LOG).read_text(encoding="utf-8", errors="replace")
@@ -322,10 +329,11 @@ def open_redis(
 ) -> Iterator[redis.Redis]:
     """A client (values are bytes) of the configured Redis, or of the embedded one.
 
-    Both the watchlist and the alert service use it. It is checked with one PING, so that a
-    Redis that is away is said here. On leaving, an embedded server that this process started
-    is stopped. ``fsync="always"`` makes the embedded server confirm nothing before it is on
-    the disk; with a remote Redis that is the server's own business.
+    Both the watchlist and the alert service use it: open it once in a process and share it
+    between threads. It is checked with one PING, so that a Redis that is away is said here.
+    On leaving, an embedded server that this process started is stopped. ``fsync="always"``
+    makes the embedded server confirm nothing before it is on the disk; with a remote Redis
+    that is the server's own business.
 
     Raises:
         ConfigError: the URL cannot be understood.

@@ -95,7 +95,7 @@ def _plate(text: str) -> str:
     try:
         plate = normalise(text)
     except WatchlistError as error:
-        raise ValueError(str(error)) from None
+        raise ValueError(str(error).removeprefix("plate ")) from None
     if not classify(plate):
         raise ValueError(f"{display(plate[:32])!r} has the form of no plate; e.g. 辽A12345")
     return plate
@@ -161,14 +161,15 @@ def make_entry(
         WatchlistError: the message names each field that is missing or wrong, and why.
     """
     policy = policy or EntryPolicy()
+    mistakes = []
+    category = fields.get("category")
+    if isinstance(category, str) and category.strip() not in {"", *policy.categories}:
+        known = ", ".join(sorted(policy.categories))
+        mistakes.append(f"category: {category.strip()[:64]!r} is none of: {known}")
     try:
         form = EntryForm.model_validate(dict(fields))
     except ValidationError as error:
-        raise WatchlistError("; ".join(_mistakes(error))) from None
-    mistakes = []
-    if form.category not in policy.categories:
-        known = ", ".join(sorted(policy.categories))
-        mistakes.append(f"category: {form.category!r} is none of: {known}")
+        raise WatchlistError("; ".join([*_mistakes(error), *mistakes])) from None
     valid_from = form.valid_from or now.astimezone(UTC)
     maximum = policy.maximum_of(form.category)
     if form.expires_at <= now:

@@ -12,28 +12,28 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from pipeline import config
+from pipeline.alert_channel import dial_target, open_channel
 from pipeline.errors import CheckpointError
 
 TIMEOUT_S = 3.0
 
 
-def channel(alerts: config.AlertSettings) -> grpc.Channel:
-    """A channel to the service on this machine, with its own certificate where it has one."""
-    host, port = alerts.listen.rsplit(":", 1)
-    here = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)
-    if alerts.tls is None:
-        return grpc.insecure_channel(f"{here}:{port}")
-    certificate = alerts.tls.certificate.read_bytes()
-    authority = alerts.target_ca.read_bytes() if alerts.target_ca else certificate
-    mutual = alerts.tls.client_ca is not None
-    return grpc.secure_channel(
-        f"{here}:{port}",
-        grpc.ssl_channel_credentials(
-            authority,
-            alerts.tls.key.read_bytes() if mutual else None,
-            certificate if mutual else None,
-        ),
-    )
+def ask(alerts: config.AlertSettings) -> int:
+    """The service's ``ServingStatus``, asked for with its own certificate where it has one.
+
+    Raises:
+        ConfigError: a certificate cannot be read.
+        grpc.RpcError: it does not answer.
+    """
+    ca = cert = key = None
+    if alerts.tls is not None:
+        ca = alerts.target_ca or alerts.tls.client_ca or alerts.tls.certificate
+        if alerts.tls.client_ca is not None:
+            cert, key = alerts.tls.certificate, alerts.tls.key
+    with open_channel(dial_target(alerts.listen), ca, cert, key) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=TIMEOUT_S)
+    return int(answer.status)
 
 
 def main(path: Path) -> int:
@@ -43,18 +43,15 @@ def main(path: Path) -> int:
         if config.Role.ALERTS not in settings.roles:
             print("no alert service in this process")
             return 0
-        with channel(settings.alerts) as asked:
-            answer = health_pb2_grpc.HealthStub(asked).Check(
-                health_pb2.HealthCheckRequest(), timeout=TIMEOUT_S
-            )
+        status = ask(settings.alerts)
+    except CheckpointError as error:
+        print(f"not serving: {error}")
+        return 1
     except grpc.RpcError as error:
         print(f"not serving: {error.code().name}: {error.details()}")
         return 1
-    except (CheckpointError, OSError) as error:
-        print(f"not serving: {error}")
-        return 1
-    print(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
-    return 0 if answer.status == health_pb2.HealthCheckResponse.SERVING else 1
+    print(health_pb2.HealthCheckResponse.ServingStatus.Name(status))
+    return 0 if status == health_pb2.HealthCheckResponse.SERVING else 1
 
 
 if __name__ == "__main__":

@@ -38,9 +38,7 @@ def recognise(
     recogniser = load_recogniser(weights_dir=weights)
     out, err = Console(), Console(stderr=True)
     table = Table("picture", "plate", "class", "probability", "vehicles")
-    shown = track(
-        pictures, "recognising", console=err, transient=True, disable=not err.is_terminal
-    )
+    shown = track(pictures, "recognising", console=err, transient=True, disable=not err.is_terminal)
     for event in _events(shown, recogniser, crops):
         if "error" in event:
             failures.append(event["error"])

@@ -1,0 +1,233 @@
+"""Trains the reader.
+
+    python -m detectors.training.reader --data DIR --minutes 32 --out RUN
+
+bf16 autocast, channels-last, AdamW, EMA, a cosine that ends when the minutes of training time
+are used up; resumes from ``RUN/last.pt``. Ends with the export: OpenVINO with 16-bit weights, a
+temperature fitted on the val fold, figures, manifest entry, curves as ``RUN/curve.png``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from detectors.preprocess import PLATE_SIZE, rectify
+from detectors.training import data as labels
+from detectors.training.reader_data import (
+    UNKNOWN,
+    ReaderBatches,
+    ReaderSamples,
+    crop_patch,
+    encode,
+    frame_patches,
+    readable,
+)
+from detectors.training.reader_net import ReaderNet
+from detectors.training.scene import Average, schedule
+from pipeline.types import ALPHABET
+
+SEED = 20_261
+BASE_LR = 1.5e-3
+BATCH = 128
+
+
+def val_plates(data: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Straightened val plates (N, 48, 168, 3), labels (N, SLOTS), the set each belongs to."""
+    images, texts, sets = [], [], []
+    for row in labels.rows(data, "crops", "val"):
+        if row["text_source"] != "model" and readable(row["text"]):
+            patch = crop_patch(labels.picture(data, row), row)
+            images.append(cv2.resize(patch.image, PLATE_SIZE, interpolation=cv2.INTER_AREA))
+            texts.append(encode(patch.text))
+            sets.append("crops")
+    for frame in labels.rows(data, "frames", "val"):
+        for patch in frame_patches(labels.picture(data, frame), frame):
+            images.append(rectify(patch.image, patch.corners))
+            texts.append(encode(patch.text))
+            sets.append(frame["set"])
+    return np.stack(images), np.stack(texts), sets
+
+
+@torch.no_grad()
+def logits_of(net: nn.Module, images: np.ndarray) -> torch.Tensor:
+    """Character logits (N, SLOTS, alphabet), float32."""
+    net.eval()
+    parts = []
+    for start in range(0, len(images), 64):
+        batch = torch.from_numpy(images[start : start + 64]).permute(0, 3, 1, 2).float()
+        parts.append(net(batch)[0])
+    return torch.cat(parts)
+
+
+def exact_shares(logits: torch.Tensor, texts: np.ndarray, sets: list[str]) -> dict[str, float]:
+    """Share of plates read exactly by plain argmax, for each set."""
+    right = (logits.argmax(-1).numpy() == texts).all(axis=1)
+    names = np.array(sets)
+    return {name: round(float(right[names == name].mean()), 4) for name in dict.fromkeys(sets)}
+
+
+def fit_temperature(logits: torch.Tensor, texts: np.ndarray) -> float:
+    """The temperature with the least negative log likelihood, by a fine grid."""
+    return fit_single_temperature(logits.reshape(-1, len(ALPHABET)), texts.ravel())
+
+
+def fit_single_temperature(flat: torch.Tensor, labels_: np.ndarray) -> float:
+    """The same for plain logits (N, classes) and labels (N,)."""
+    target = torch.from_numpy(labels_)
+    grid = np.exp(np.linspace(np.log(0.3), np.log(4.0), 120))
+    costs = [float(nn.functional.cross_entropy(flat / t, target)) for t in grid]
+    return round(float(grid[int(np.argmin(costs))]), 3)
+
+
+def train(options: argparse.Namespace) -> None:
+    """Run the loop until the minutes are used up; see the module's docstring."""
+    torch.manual_seed(SEED)
+    torch.set_num_threads(options.threads)
+    cv2.setNumThreads(1)
+    samples = ReaderSamples(options.data, options.rendered, SEED, options.font)
+    val_images, val_texts, val_sets = val_plates(options.data)
+    net = ReaderNet()
+    average = Average(net, 0.999)
+    decay = [p for p in net.parameters() if p.ndim > 1]
+    rest = [p for p in net.parameters() if p.ndim <= 1]
+    optimizer = torch.optim.AdamW(
+        [{"params": decay, "weight_decay": 0.05}, {"params": rest, "weight_decay": 0.0}],
+        lr=BASE_LR, betas=(0.9, 0.98), fused=True,
+    )
+    options.out.mkdir(parents=True, exist_ok=True)
+    last = options.out / "last.pt"
+    step, seconds = 0, 0.0
+    log: list[dict[str, Any]] = []
+    if last.exists():
+        state = torch.load(last, weights_only=False)
+        net.load_state_dict(state["net"])
+        average.model.load_state_dict(state["ema"])
+        optimizer.load_state_dict(state["optimizer"])
+        step, seconds, log = state["step"], state["seconds"], state["log"]
+        average.count = step
+    net = net.to(memory_format=torch.channels_last).train()
+    loader = iter(
+        torch.utils.data.DataLoader(
+            ReaderBatches(samples, BATCH, SEED + step), batch_size=None, num_workers=1,
+            prefetch_factor=8,
+        )
+    )
+    text_loss = nn.CrossEntropyLoss(label_smoothing=0.01)
+    kind_loss = nn.CrossEntropyLoss(ignore_index=UNKNOWN)
+    budget, saved, running = options.minutes * 60.0, seconds, 0.0
+    bar = tqdm(total=round(budget), initial=round(seconds), unit="s", mininterval=15)
+    while seconds < budget:
+        begun = time.monotonic()
+        images, texts, kinds = next(loader)
+        for group in optimizer.param_groups:
+            group["lr"] = BASE_LR * schedule(seconds / budget, step)
+        with torch.autocast("cpu", torch.bfloat16):
+            characters, classes = net(images.permute(0, 3, 1, 2).float())
+        loss = text_loss(characters.float().flatten(0, 1), texts.flatten())
+        loss = loss + 0.2 * kind_loss(classes.float(), kinds)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(net.parameters(), 2.0)
+        optimizer.step()
+        average.update(net)
+        step += 1
+        running = float(loss) if step == 1 else 0.98 * running + 0.02 * float(loss)
+        spent = min(time.monotonic() - begun, 5.0)
+        seconds += spent
+        bar.update(spent)
+        if step % 50 == 0:
+            bar.set_postfix_str(f"step {step} loss {running:.3f}")
+        if seconds - saved > 150 or seconds >= budget:
+            saved = seconds
+            shares = exact_shares(logits_of(average.model, val_images), val_texts, val_sets)
+            log.append({"seconds": seconds, "step": step, "loss": running, **shares})
+            tqdm.write(str(log[-1]))
+            torch.save(
+                {
+                    "net": net.state_dict(), "ema": average.model.state_dict(),
+                    "optimizer": optimizer.state_dict(), "step": step, "seconds": seconds,
+                    "log": log,
+                },
+                last.with_suffix(".tmp"),
+            )
+            last.with_suffix(".tmp").replace(last)
+            plot(log, options.out / "curve.png")
+    bar.close()
+
+
+def plot(log: list[dict[str, Any]], path: Path) -> None:
+    """Loss and val shares as a PNG."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    minutes = [entry["seconds"] / 60 for entry in log]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4))
+    left.plot(minutes, [entry["loss"] for entry in log])
+    left.set(xlabel="minutes of training", ylabel="loss", title="reader")
+    for name in ("crops", "pku", "ccpd"):
+        right.plot(minutes, [entry.get(name, np.nan) for entry in log], label=name)
+    right.set(xlabel="minutes of training", ylabel="read exactly (val)", ylim=(0.8, 1.0))
+    right.legend()
+    figure.tight_layout()
+    figure.savefig(path, dpi=90)
+    plt.close(figure)
+
+
+def export(options: argparse.Namespace) -> None:
+    """OpenVINO model, temperature and manifest entry from the EMA weights."""
+    import openvino as ov
+
+    from detectors.training.manifest import write_entry
+
+    state = torch.load(options.out / "last.pt", weights_only=False)
+    net = ReaderNet()
+    net.load_state_dict(state["ema"])
+    net.eval()
+    images, texts, sets = val_plates(options.data)
+    logits = logits_of(net, images)
+    example = torch.zeros(2, 3, PLATE_SIZE[1], PLATE_SIZE[0])
+    model = ov.convert_model(net, example_input=example)
+    model.reshape({0: ov.PartialShape([-1, 3, PLATE_SIZE[1], PLATE_SIZE[0]])})
+    options.weights.mkdir(parents=True, exist_ok=True)
+    ov.save_model(model, options.weights / "reader.xml", compress_to_fp16=True)
+    details = {
+        "input": ["batch", 3, PLATE_SIZE[1], PLATE_SIZE[0]],
+        "temperature": fit_temperature(logits, texts),
+        "training": f"python -m detectors.training.reader --minutes {options.minutes:g}",
+        "steps": state["step"], "seed": SEED,
+        "val_exact_by_given_corners": exact_shares(logits, texts, sets),
+    }
+    write_entry(options.weights, "reader", ["reader.xml", "reader.bin"], details)
+    print(details)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder with the label files")
+    parser.add_argument("--minutes", type=float, default=32.0, help="training time")
+    parser.add_argument("--out", type=Path, default=Path("runs/reader"))
+    parser.add_argument("--weights", type=Path, default=Path(__file__).parents[1] / "weights")
+    parser.add_argument("--rendered", type=int, default=60_000, help="rendered plates to draw from")
+    parser.add_argument("--font", type=Path, help="a font with 应 and 急, for emergency plates")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--export-only", action="store_true")
+    options = parser.parse_args()
+    if not options.export_only:
+        train(options)
+    export(options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""What every gRPC client of the alert service shares: the channel, and errors in plain words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import grpc
+
+from pipeline.errors import AlertServiceError, ConfigError
+
+MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
+"""Largest message either side takes: a hit with the largest JPEG, twice over."""
+
+_OPTIONS: Final = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.enable_http_proxy", 0),
+)
+
+_ADVICE: Final = {
+    grpc.StatusCode.UNAVAILABLE: "see whether the service runs there ('checkpoint serve') and "
+    "whether both sides use TLS",
+    grpc.StatusCode.DEADLINE_EXCEEDED: "it did not answer in time: see its log and try again",
+    grpc.StatusCode.UNAUTHENTICATED: "give a client certificate with --cert and --key",
+    grpc.StatusCode.PERMISSION_DENIED: "this certificate may not do that",
+    grpc.StatusCode.UNIMPLEMENTED: "the service is older than this client: update it",
+}
+
+
+def read_pem(path: Path, what: str) -> bytes:
+    """Read a certificate or key.
+
+    Raises:
+        ConfigError: it cannot be read; the message names ``what`` and the file.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{what} = {path}: cannot be read: {error.strerror}") from error
+
+
+def open_channel(
+    target: str, ca: Path | None = None, cert: Path | None = None, key: Path | None = None
+) -> grpc.Channel:
+    """Open a channel to ``target`` (``host:port`` or ``unix:PATH``); nothing is sent yet.
+
+    With ``ca`` (PEM of the authority that signed the service's certificate) over TLS; with
+    ``cert`` and ``key`` we show a certificate too.
+
+    Raises:
+        ConfigError: a file cannot be read, or one of ``cert`` and ``key`` is missing.
+    """
+    if (cert is None) != (key is None):
+        raise ConfigError("a client certificate needs both files: give --cert and --key")
+    if ca is None and cert is None:
+        return grpc.insecure_channel(target, options=_OPTIONS)
+    credentials = grpc.ssl_channel_credentials(
+        root_certificates=None if ca is None else read_pem(ca, "ca"),
+        private_key=None if key is None else read_pem(key, "key"),
+        certificate_chain=None if cert is None else read_pem(cert, "cert"),
+    )
+    return grpc.secure_channel(target, credentials, options=_OPTIONS)
+
+
+def explain(error: grpc.RpcError, target: str) -> AlertServiceError:
+    """The error as one of ours: who, what, and what to do."""
+    code: grpc.StatusCode = error.code()
+    details = error.details() or code.name.lower()
+    advice = _ADVICE.get(code)
+    message = f"alert service at {target}: {details}"
+    return AlertServiceError(f"{message}; {advice}" if advice else message)
+
+
+def dial_target(listen: str) -> str:
+    """Where a client on the same machine reaches a service that listens on ``listen``."""
+    host, _, port = listen.rpartition(":")
+    return {"0.0.0.0": f"127.0.0.1:{port}", "[::]": f"[::1]:{port}"}.get(host, listen)  # noqa: S104

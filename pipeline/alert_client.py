@@ -1,0 +1,232 @@
+"""``CheckpointClient``: a plain, blocking client of the alert service."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+import grpc
+import structlog
+import tenacity
+
+from checkpoint.v1 import alerts_pb2 as pb
+from checkpoint.v1 import alerts_pb2_grpc
+from pipeline.alert_channel import explain, open_channel
+from pipeline.convert import alert_from_pb, match_kind_to_pb, review_state_to_pb
+from pipeline.errors import AlertServiceError
+from pipeline.types import Alert, MatchKind, ReviewState
+
+_log = structlog.get_logger(__name__)
+
+_DEADLINE_S: Final = 10.0
+_REMEMBERED: Final = 10_000
+_PASSING: Final = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.ABORTED,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.OUT_OF_RANGE,
+    }
+)
+
+
+class CheckpointClient:
+    """One connection to an alert service; use it as a context manager, or ``close`` it.
+
+    Any thread may call any method; one ``subscribe`` iterator belongs to one thread. Every
+    failure is an ``AlertServiceError`` that says what to do.
+
+    Args:
+        target: ``host:port``, or ``unix:PATH``.
+        ca: PEM of the authority that signed the service's certificate; turns TLS on.
+        cert, key: PEM files of our own certificate, where the service asks for one.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        ca: Path | None = None,
+        cert: Path | None = None,
+        key: Path | None = None,
+    ) -> None:
+        self.target = target
+        self._files = ca, cert, key
+        self._closed = threading.Event()
+        self._channel = open_channel(target, ca, cert, key)
+        self._stub: Any = alerts_pb2_grpc.AlertsStub(self._channel)  # type: ignore[no-untyped-call]
+
+    def __enter__(self) -> CheckpointClient:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; a running ``subscribe`` ends."""
+        self._closed.set()
+        self._channel.close()
+
+    def subscribe(
+        self,
+        after: int | None = None,
+        *,
+        checkpoints: Sequence[str] = (),
+        cameras: Sequence[str] = (),
+        kinds: Sequence[MatchKind] = (),
+        categories: Sequence[str] = (),
+        max_priority: int = 0,
+        evidence: bool = False,
+        backoff_max_s: float = 5.0,
+    ) -> Iterator[Alert]:
+        """Alerts in order, from beyond sequence ``after`` (None: from now on; 0: all).
+
+        Goes on for ever: after a break it connects again and resumes behind the last sequence
+        seen, and no (id, revision) is given twice. With ``evidence`` each alert carries its JPEG.
+
+        Raises:
+            AlertServiceError: the service could not be reached at the first try, or refuses.
+        """
+        request = pb.SubscribeRequest(
+            after_sequence=after,
+            checkpoints=checkpoints,
+            cameras=cameras,
+            kinds=[match_kind_to_pb(kind) for kind in kinds],
+            categories=categories,
+            max_priority=max_priority,
+            include_evidence=evidence,
+        )
+        return self._subscribe(request, backoff_max_s)
+
+    def list(
+        self,
+        limit: int = 50,
+        *,
+        checkpoints: Sequence[str] = (),
+        cameras: Sequence[str] = (),
+        kinds: Sequence[MatchKind] = (),
+        reviews: Sequence[ReviewState] = (),
+    ) -> list[Alert]:
+        """The most recent alerts, each at its latest revision, most recent first."""
+        request = pb.ListAlertsRequest(
+            page_size=limit,
+            checkpoints=checkpoints,
+            cameras=cameras,
+            kinds=[match_kind_to_pb(kind) for kind in kinds],
+            reviews=[review_state_to_pb(state) for state in reviews],
+        )
+        alerts: list[Alert] = []
+        while len(alerts) < limit:
+            response = self._ask(self._stub.ListAlerts, request)
+            alerts += [alert_from_pb(message) for message in response.alerts]
+            if not response.next_page_token:
+                break
+            request.page_token = response.next_page_token
+            request.page_size = limit - len(alerts)
+        return alerts[:limit]
+
+    def get(self, alert_id: str) -> Alert:
+        """One alert at its latest revision."""
+        return alert_from_pb(self._ask(self._stub.GetAlert, pb.GetAlertRequest(id=alert_id)).alert)
+
+    def review(
+        self,
+        alert_id: str,
+        decision: ReviewState,
+        reviewer: str,
+        note: str = "",
+        *,
+        seen_revision: int | None = None,
+    ) -> Alert:
+        """Confirm or reject an alert in a person's name; the alert as it then stands.
+
+        Raises:
+            AlertServiceError: someone has decided already (the message names who), or the alert
+                was amended since ``seen_revision``.
+        """
+        request = pb.ReviewAlertRequest(
+            id=alert_id,
+            decision=review_state_to_pb(decision),
+            reviewer=reviewer,
+            note=note,
+            seen_revision=seen_revision,
+        )
+        return alert_from_pb(self._ask(self._stub.ReviewAlert, request).alert)
+
+    def evidence(self, alert_id: str, revision: int | None = None) -> bytes:
+        """The JPEG of one revision (None: the latest that has one), checked by its SHA-256."""
+        request = pb.GetEvidenceRequest(id=alert_id, revision=revision)
+        try:
+            pieces = list(self._stub.GetEvidence(request, timeout=_DEADLINE_S))
+        except grpc.RpcError as error:
+            raise explain(error, self.target) from error
+        jpeg = b"".join(piece.piece for piece in pieces)
+        if not pieces or hashlib.sha256(jpeg).hexdigest() != pieces[0].sha256:
+            raise AlertServiceError(f"evidence of {alert_id}: arrived damaged; try again")
+        return jpeg
+
+    def _ask(self, method: Any, request: Any) -> Any:
+        try:
+            return method(request, timeout=_DEADLINE_S)
+        except grpc.RpcError as error:
+            raise explain(error, self.target) from error
+
+    def _subscribe(self, request: pb.SubscribeRequest, backoff_max_s: float) -> Iterator[Alert]:
+        seen: OrderedDict[tuple[str, int], None] = OrderedDict()
+        backoff = tenacity.wait_random_exponential(multiplier=0.2, max=backoff_max_s)
+        attempt = tenacity.RetryCallState(tenacity.Retrying(), None, (), {})
+        first = True
+        while not self._closed.is_set():
+            call = self._stub.Subscribe(request)
+            try:
+                for response in call:
+                    first = False
+                    attempt.attempt_number = 1
+                    event = response.WhichOneof("event")
+                    if event == "cursor":
+                        request.after_sequence = response.cursor.sequence
+                        request.feed_id = response.cursor.feed_id
+                        continue
+                    if event != "alert":
+                        continue
+                    alert = alert_from_pb(response.alert)
+                    request.after_sequence = alert.sequence
+                    key = alert.id, alert.hit.revision
+                    if key not in seen:
+                        seen[key] = None
+                        if len(seen) > _REMEMBERED:
+                            seen.popitem(last=False)
+                        yield alert
+                problem: str = f"alert service at {self.target}: ended the stream"
+            except grpc.RpcError as error:
+                if self._closed.is_set():
+                    return
+                if first or error.code() not in _PASSING:
+                    raise explain(error, self.target) from error
+                if error.code() is grpc.StatusCode.OUT_OF_RANGE:
+                    request.after_sequence = 0
+                    request.feed_id = ""
+                problem = str(explain(error, self.target))
+            except ValueError as error:  # the channel was closed under us
+                if self._closed.is_set():
+                    return
+                raise AlertServiceError(f"alert service at {self.target}: {error}") from error
+            finally:
+                call.cancel()
+            if attempt.attempt_number == 1:
+                _log.warning("feed interrupted; connecting again", reason=problem)
+            self._closed.wait(max(0.05, backoff(attempt)))
+            attempt.attempt_number += 1

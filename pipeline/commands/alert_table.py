@@ -1,0 +1,208 @@
+"""Alerts for an operator's eyes: a table that grows row by row, and works in a pipe too."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.types import Alert, Hit, MatchKind, PlateClass, ReviewState
+
+PLATE_STYLES: Final = {
+    PlateClass.BLUE: "bold white on #0b4ea2",
+    PlateClass.YELLOW_SINGLE: "bold black on #f5c400",
+    PlateClass.YELLOW_DOUBLE: "bold black on #f5c400",
+    PlateClass.GREEN_SMALL: "bold black on #6fd08c",
+    PlateClass.GREEN_LARGE: "bold black on #b8d432",
+    PlateClass.COACH: "bold black on #f5c400",
+    PlateClass.MOTORCYCLE: "bold black on #f5c400",
+    PlateClass.TRAILER: "bold black on #f5c400",
+    PlateClass.HK_MACAU: "bold white on #101010",
+    PlateClass.EMBASSY: "bold white on #101010",
+    PlateClass.CONSULATE: "bold white on #101010",
+    PlateClass.TRACTOR: "bold white on #1d7a3a",
+    PlateClass.POLICE: "bold black on #f2f2f2",
+    PlateClass.WJ: "bold #b00020 on #f2f2f2",
+    PlateClass.ARMY: "bold #b00020 on #f2f2f2",
+    PlateClass.EMERGENCY: "bold #b00020 on #f2f2f2",
+    PlateClass.TEMPORARY: "bold black on #cfe2f7",
+}
+"""Text and ground as on the plate itself."""
+
+_KIND_STYLES: Final = {
+    MatchKind.EXACT: "bold white on #b00020",
+    MatchKind.POSSIBLE: "bold black on #ffb300",
+    MatchKind.PARTIAL: "bold black on #80cbc4",
+}
+_KIND_MEANINGS: Final = {
+    MatchKind.EXACT: "",
+    MatchKind.POSSIBLE: "other readings likelier",
+    MatchKind.PARTIAL: "fits a pattern",
+}
+_PRIORITY_STYLES: Final = {1: "bold white on #b00020", 2: "bold #e65100", 3: "", 4: "dim"}
+_REVIEW_STYLES: Final = {
+    ReviewState.UNVERIFIED: "bold black on #ffd54f",
+    ReviewState.CONFIRMED: "bold white on #2e7d32",
+    ReviewState.REJECTED: "bold white on #616161",
+}
+_OLD_LIST_S: Final = 300.0
+_WIDE: Final = (
+    ("time", 10),
+    ("camera / lane", 16),
+    ("plate", 11),
+    ("match", 18),
+    ("prio", 4),
+    ("wanted for / what to do", 24),
+    ("state", 16),
+)
+_NARROW: Final = (
+    ("time / camera", 14),
+    ("plate", 11),
+    ("match", 16),
+    ("wanted / to do", 18),
+    ("state", 14),
+)
+_WIDE_FROM: Final = sum(width + 1 for _, width in _WIDE)
+
+
+class AlertTable:
+    """Prints each alert at once, below one heading."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._begun = False
+
+    def add(self, alert: Alert) -> None:
+        """Print one alert."""
+        wide = self._console.width >= _WIDE_FROM
+        columns = _WIDE if wide else _NARROW
+        if not self._begun:
+            self._begun = True
+            self._print(columns, tuple(Text(name, style="bold dim") for name, _ in columns))
+            self._console.print(Text("─" * sum(width + 1 for _, width in columns), style="dim"))
+        self._print(columns, _cells(alert) if wide else _narrow_cells(alert))
+        self._console.print(Text(f"id {alert.id}\n", style="dim"), soft_wrap=True)
+
+    def _print(self, columns: tuple[tuple[str, int], ...], cells: tuple[Text, ...]) -> None:
+        table = Table.grid(padding=(0, 1, 0, 0))
+        for _, width in columns:
+            table.add_column(width=width, overflow="fold")
+        table.add_row(*cells)
+        self._console.print(table)
+
+
+def plate_text(text: str | None, plate_class: PlateClass | None) -> Text:
+    """A plate in the colours of its class; what is unknown says so."""
+    if text is None:
+        return Text("unreadable", style="italic yellow")
+    style = PLATE_STYLES.get(plate_class, "bold reverse") if plate_class else "bold reverse"
+    return Text(f" {text[:2]}·{text[2:]} ", style=style)
+
+
+def duration(seconds: float) -> str:
+    """An age for people: 12 s, 3 min, 5 h, 2 d."""
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _cells(alert: Alert) -> tuple[Text, ...]:
+    entry = alert.hit.entry
+    wanted = Text(entry.category, style="bold")
+    wanted.append(f"\n{entry.disposition}", style="not bold")
+    return (
+        _when(alert),
+        _where(alert.hit),
+        _plate(alert.hit),
+        _match(alert.hit),
+        _priority(entry.priority),
+        wanted,
+        _state(alert),
+    )
+
+
+def _narrow_cells(alert: Alert) -> tuple[Text, ...]:
+    entry = alert.hit.entry
+    wanted = _priority(entry.priority)
+    wanted.append(f" {entry.category}", style="bold default on default")
+    wanted.append(f"\n{entry.disposition}", style="not bold default on default")
+    return (
+        Text("\n").join((_when(alert), _where(alert.hit))),
+        _plate(alert.hit),
+        _match(alert.hit),
+        wanted,
+        _state(alert),
+    )
+
+
+def _when(alert: Alert) -> Text:
+    local = alert.hit.occurred_at.astimezone()
+    cell = Text(f"{local:%H:%M:%S}")
+    cell.append(f"\n{local:%Y-%m-%d}\n#{alert.sequence}", style="dim")
+    return cell
+
+
+def _where(hit: Hit) -> Text:
+    cell = Text(hit.passage.camera, style="bold")
+    cell.append(f"\nlane {hit.passage.lane or '?'}", style="not bold")
+    cell.append(f"\n{hit.checkpoint}", style="dim not bold")
+    return cell
+
+
+def _priority(priority: int) -> Text:
+    return Text(f" {priority} ", style=_PRIORITY_STYLES.get(priority, ""))
+
+
+def _plate(hit: Hit) -> Text:
+    passage, entry = hit.passage, hit.entry
+    cell = plate_text(passage.plate, passage.plate_class)
+    if entry.plate != passage.plate:
+        cell.append("\n≠ wanted:\n ", style="not bold #e65100 on default")
+        cell.append_text(_differences(entry.plate, passage.plate or ""))
+    elif passage.vehicle_class or passage.vehicle_colour:
+        seen = (passage.vehicle_colour, passage.vehicle_class)
+        cell.append(
+            "\n" + " ".join(part.value for part in seen if part),
+            style="dim not bold default on default",
+        )
+    return cell
+
+
+def _differences(wanted: str, seen: str) -> Text:
+    """The plate looked for, with what the reading has otherwise called out."""
+    cell = Text(style="not bold default on default")
+    for place, character in enumerate(wanted):
+        same = place < len(seen) and seen[place] == character
+        cell.append(character, style="" if same else "bold underline #e65100")
+    return cell
+
+
+def _match(hit: Hit) -> Text:
+    cell = Text(f" {hit.kind.value.upper()} ", style=_KIND_STYLES[hit.kind])
+    cell.append(f" {hit.probability:.1%}", style="bold default on default")
+    if meaning := _KIND_MEANINGS[hit.kind]:
+        cell.append(f"\n{meaning}", style="not bold default on default")
+    for name in hit.mismatches:
+        seen, wanted = getattr(hit.passage, name, None), getattr(hit.entry, name, None)
+        told = f"{seen}, wanted {wanted}" if seen and wanted else name
+        cell.append(f"\n✗ {told.replace('_', ' ')}", style="bold #e65100 on default")
+    return cell
+
+
+def _state(alert: Alert) -> Text:
+    hit = alert.hit
+    cell = Text()
+    if hit.retracted:
+        cell.append(" RETRACTED ", style="bold white on #4a148c")
+        cell.append("\n")
+    cell.append(f" {alert.review.value.upper()} ", style=_REVIEW_STYLES[alert.review])
+    if alert.reviewer:
+        cell.append(f"\nby {alert.reviewer}")
+    if alert.review_note:
+        cell.append(f"\n{alert.review_note}", style="italic")
+    old = hit.list_age_s > _OLD_LIST_S
+    cell.append(f"\nlist {duration(hit.list_age_s)} old", style="bold #e65100" if old else "dim")
+    return cell

@@ -1,0 +1,122 @@
+"""``checkpoint demo``: the whole path on one machine, from a camera to an alert's subscriber."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from benchmarks.rtsp_server import RtspServer, available
+from pipeline.alert_client import CheckpointClient
+from pipeline.clock import SystemClock
+from pipeline.commands.run import play
+from pipeline.config import CameraSettings, CheckpointSettings, LaneSettings
+from pipeline.display import RunDisplay
+from pipeline.types import Direction, Hit
+from watchlist.entry import make_entry
+from watchlist.store import open_watchlist
+
+CLIP = Path(__file__).parents[1] / "demo_assets" / "demo.mp4"
+_LAST_VEHICLE_S = 2.0  # until the last vehicle's passage is closed
+
+
+class DemoDisplay(RunDisplay):
+    """Shows a hit when the alert service's subscriber has received it, not before."""
+
+    def hit(self, record: Hit) -> None:
+        """Say nothing yet: the alert is on its way."""
+
+
+def demo(
+    seconds: Annotated[
+        float | None, typer.Option(help="Stop after so many seconds; default: once through.")
+    ] = None,
+) -> None:
+    """Play a rendered clip as a camera and show passages and alerts as they happen."""
+    console = Console()
+    truth = json.loads(CLIP.with_suffix(".json").read_text(encoding="utf-8"))
+    length_s = truth["frames"] / truth["fps"]
+    data_dir = Path(tempfile.mkdtemp(prefix="checkpoint-demo-"))
+    with _camera(console) as source:
+        settings = CheckpointSettings(
+            checkpoint="demo",
+            data_dir=data_dir,
+            cameras=(
+                CameraSettings(
+                    name="gate",
+                    source=source,
+                    lanes=tuple(LaneSettings.model_validate(lane) for lane in truth["lanes"]),
+                    direction=Direction.APPROACHING,
+                ),
+            ),
+        )
+        _list_plate(settings, truth["watchlist"])
+        console.print(
+            f"[bold]Watchlist[/bold]: {truth['watchlist']} is wanted. "
+            "Everything below is recognised now, on this machine.\n"
+        )
+        display = DemoDisplay(console)
+        play(
+            settings,
+            display,
+            any_port=True,
+            seconds=seconds or length_s + _LAST_VEHICLE_S,
+            on_start=lambda address: _subscribe(address, display),
+        )
+    console.print(
+        f"\nEvidence pictures: {data_dir / 'evidence'}\n"
+        "Next: [bold]checkpoint watchlist add PLATE …[/bold], then "
+        "[bold]checkpoint run --source rtsp://…[/bold]",
+        soft_wrap=True,
+    )
+
+
+@contextmanager
+def _camera(console: Console) -> Iterator[str]:
+    """A camera that plays the clip: a real RTSP server where one is installed."""
+    if not available():
+        console.print("[dim]No RTSP server is installed: the clip is played from its file.[/dim]")
+        yield str(CLIP)
+        return
+    with RtspServer({"gate": CLIP}) as server:
+        url = server.url("gate")
+        console.print(f"[dim]A real RTSP server plays the clip at {url}[/dim]")
+        yield url
+
+
+def _list_plate(settings: CheckpointSettings, plate: str) -> None:
+    clock = SystemClock()
+    entry = make_entry(
+        {
+            "plate": plate,
+            "category": "stolen",
+            "priority": 1,
+            "disposition": "stop, verify plate and vehicle, then report",
+            "reason": "demonstration",
+            "case_number": "DEMO-1",
+            "authoriser": "demo",
+            "expires_at": clock.now() + timedelta(hours=1),
+        },
+        clock.now(),
+    )
+    with open_watchlist(settings.watchlist, settings.data_dir, clock) as watchlist:
+        watchlist.add([entry])
+
+
+def _subscribe(address: str, display: RunDisplay) -> None:
+    """Follow the alerts as any subscriber would, in a thread that ends with the program."""
+
+    def follow() -> None:
+        with CheckpointClient(address) as client:
+            for alert in client.subscribe(0):
+                RunDisplay.hit(display, alert.hit)
+
+    threading.Thread(target=follow, name="subscriber", daemon=True).start()

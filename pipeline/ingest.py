@@ -1,0 +1,402 @@
+"""One thread for each camera: it opens the source, reads it, and opens it again when it is lost.
+
+The states are in :mod:`pipeline.camera`. A live source is tried for ever; its end is a lost
+connection. A stall is seen from the frames, never from the socket: no frame for
+``stall_timeout_s``, or the very same picture for ``frozen_timeout_s`` (an encoder that hangs;
+a quiet scene has sensor noise, so it is never identical to the bit). A file ends, or fails
+once and for all.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import MappingProxyType
+
+import structlog
+
+from pipeline.camera import LEGAL_CHANGES, Backoff, CameraState, CameraStatus, Freeze, StopReason
+from pipeline.clock import Clock, SystemClock
+from pipeline.config import CameraSettings
+from pipeline.errors import CheckpointError, InputError, SourceError, redact
+from pipeline.mailbox import Mailboxes
+from pipeline.source import EndOfMedia, Sample, Source, display_name, is_live, open_source
+from pipeline.types import Frame, ImageBgr
+
+__all__ = ["CameraState", "CameraStatus", "CameraWorker", "StopReason"]
+
+_log = structlog.get_logger(__name__)
+_POLL_S = 0.05
+_LATE_S = 1.0
+_OPEN_GRACE_S = 1.0
+
+
+class _Stopped(Exception):  # noqa: N818 (a request, no error)
+    """The camera was asked to stop."""
+
+
+class _Opening(threading.Thread):
+    """Opens a stream in a thread of its own, so that a stop need not wait for a time-out.
+
+    Libav cannot be interrupted while it connects. An abandoned opening ends at its own
+    time-out, and closes what it opened too late.
+    """
+
+    def __init__(self, name: str, opener: Callable[[], Source]) -> None:
+        super().__init__(name=name, daemon=True)
+        self._opener = opener
+        self._lock = threading.Lock()
+        self._abandoned = False
+        self._source: Source | None = None
+        self._error: Exception | None = None
+
+    def run(self) -> None:
+        try:
+            source = self._opener()
+        except Exception as error:
+            self._error = error
+            return
+        with self._lock:
+            self._source = source
+            late = self._abandoned
+        if late:
+            source.close()
+
+    def result(self) -> Source:
+        """The opened source, or the error, once the thread has ended."""
+        if self._source is None:
+            raise self._error or SourceError("the source did not open")
+        return self._source
+
+    def abandon(self) -> None:
+        """Take no interest in the result any more."""
+        with self._lock:
+            self._abandoned = True
+            source = self._source
+        if source is not None:
+            source.close()
+
+
+class CameraWorker:
+    """Reads one camera into its mailbox, in one thread of its own.
+
+    Args:
+        settings: the camera.
+        mailboxes: where sampled frames go; the camera's mailbox is made if it is missing and
+            closed when the camera stops.
+        pace: play a file at its own speed, as a live camera would: its frames may be dropped.
+        loop: begin a file again at its end; media time goes on.
+        clock, opener, wait, rng: seams for tests. ``opener`` opens the source; ``wait`` sleeps
+            for so many seconds and returns True where the camera is to stop.
+    """
+
+    def __init__(
+        self,
+        settings: CameraSettings,
+        mailboxes: Mailboxes,
+        *,
+        pace: bool = False,
+        loop: bool = False,
+        clock: Clock | None = None,
+        opener: Callable[[], Source] | None = None,
+        wait: Callable[[float], bool] | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.camera = settings.name
+        self._settings = settings
+        self._mailboxes = mailboxes
+        self._mailboxes.add(settings.name)
+        self._live = is_live(settings.source)
+        self._pace = pace and not self._live
+        self._loop = loop and not self._live
+        self._clock = clock or SystemClock()
+        self._opener = opener or self._open_settings
+        self._stop = threading.Event()
+        self._wait = wait or self._stop.wait
+        self._backoff = Backoff(settings.backoff_initial_s, settings.backoff_max_s, rng)
+        self._lock = threading.Lock()
+        self._status = CameraStatus(
+            camera=settings.name,
+            source=display_name(settings.source),
+            state=CameraState.CONNECTING,
+            since=self._clock.now(),
+        )
+        self._thread = threading.Thread(
+            target=self.run, name=f"camera-{settings.name}", daemon=True
+        )
+        self._opening: _Opening | None = None
+        self._shutdown_drops = 0
+        self._sequence = 0
+        self._last_frame_s: float | None = None
+        self._first_s: float | None = None  # a live camera's first sample, monotonic seconds
+        self._media_s = 0.0
+        self._streamed = False
+        self._failures = 0
+
+    def __repr__(self) -> str:
+        return f"CameraWorker({self.camera!r}, {self._status.source!r})"
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask the camera to stop, and return at once; its thread ends within a second.
+
+        Frames already in the mailbox stay there to be taken.
+        """
+        self._stop.set()
+        self._mailboxes.close(self.camera)
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait for the thread to end, at most ``timeout`` seconds; True where it has."""
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def status(self) -> CameraStatus:
+        """The camera now."""
+        counts = self._mailboxes.counts(self.camera)
+        with self._lock:
+            dropped: Counter[str] = Counter(counts.dropped)
+            dropped["shutdown"] = self._shutdown_drops
+            age_s = None
+            if self._last_frame_s is not None:
+                age_s = max(0.0, self._clock.monotonic() - self._last_frame_s)
+            return replace(
+                self._status, dropped=MappingProxyType(dict(dropped)), last_frame_age_s=age_s
+            )
+
+    def run(self) -> None:
+        """Do the thread's work in the caller's thread, until the camera is STOPPED."""
+        reason, problem = StopReason.ERROR, None
+        try:
+            if self._live:
+                self._run_live()
+            else:
+                self._run_file()
+            reason = StopReason.END
+        except _Stopped:
+            reason = StopReason.REQUESTED
+        except CheckpointError as error:
+            problem = str(error)
+            _log.error("camera failed", camera=self.camera, error=problem)
+        except Exception as error:  # a mistake of ours: the other cameras go on, health shows it
+            problem = _describe(error)
+            _log.error("camera failed", camera=self.camera, error=problem)
+        finally:
+            if self._opening is not None:
+                self._opening.abandon()
+            self._mailboxes.close(self.camera)
+            with self._lock:
+                self._status = replace(
+                    self._status, stop_reason=reason, last_error=problem or self._status.last_error
+                )
+            self._enter(CameraState.STOPPED)
+
+    def _run_live(self) -> None:
+        while True:
+            try:
+                source = self._open_beside()
+                try:
+                    self._stream(source)
+                finally:
+                    source.close()
+            except (_Stopped, InputError):
+                raise
+            except EndOfMedia:
+                self._retreat(f"{self._status.source}: the camera closed the connection")
+            except SourceError as error:
+                self._retreat(str(error))
+            except Exception as error:  # a mistake of ours is no reason to give a camera up
+                self._retreat(_describe(error))
+            self._enter(CameraState.CONNECTING)
+
+    def _run_file(self) -> None:
+        offset_s = 0.0
+        source = self._opener()
+        started_s, started_at = self._clock.monotonic(), self._clock.now()
+        while True:
+            try:
+                while True:
+                    sample = self._step(source)
+                    position_s = offset_s + source.position_s
+                    if self._pace:
+                        started_s = self._keep_pace(started_s, position_s)
+                    if sample is not None:
+                        at = started_at + timedelta(seconds=position_s)
+                        moment = self._clock.now() if self._pace else at
+                        self._publish(sample.image, position_s, moment, live=self._pace)
+            except EndOfMedia:
+                if not self._loop:
+                    return
+                offset_s += source.position_s + source.step_s
+            finally:
+                source.close()
+            source = self._opener()
+
+    def _keep_pace(self, started_s: float, position_s: float) -> float:
+        """Wait until the frame at ``position_s`` is due; the start that holds from here on."""
+        early_s = started_s + position_s - self._clock.monotonic()
+        if early_s > 0 and self._wait(early_s):
+            raise _Stopped
+        if early_s < -_LATE_S:  # this machine cannot keep up: go on from here, without a burst
+            return started_s - early_s
+        return started_s
+
+    def _stream(self, source: Source) -> None:
+        """Publish a live source's frames until it ends, fails or stalls."""
+        freeze = Freeze()
+        opened_s = heard_s = self._clock.monotonic()
+        base_s: float | None = None
+        while True:
+            before = source.decoded
+            sample = self._step(source)
+            now_s = self._clock.monotonic()
+            if source.decoded > before:
+                heard_s = now_s
+                self._failures = 0
+                if now_s - opened_s >= self._settings.backoff_max_s:
+                    self._backoff.reset()
+            elif now_s - heard_s >= self._settings.stall_timeout_s:
+                raise self._stalled(f"no frame for {now_s - heard_s:.1f} s")
+            if sample is None:
+                continue
+            if base_s is None:
+                base_s = self._resume_at(now_s, source.step_s) - sample.media_s
+            self._publish(sample.image, base_s + sample.media_s, self._clock.now(), live=True)
+            same_s = freeze.same_for_s(sample.image, now_s)
+            if same_s >= self._settings.frozen_timeout_s:
+                raise self._stalled(f"the very same picture for {same_s:.1f} s")
+
+    def _resume_at(self, now_s: float, step_s: float) -> float:
+        """Media time of a connection's first sample: real time has gone on meanwhile."""
+        if self._first_s is None:
+            self._first_s = now_s
+            return 0.0
+        return max(now_s - self._first_s, self._media_s + step_s)
+
+    def _stalled(self, reason: str) -> SourceError:
+        if self._status.state is CameraState.STREAMING:
+            self._enter(CameraState.STALLED)
+        return SourceError(f"{self._status.source}: {reason}; connecting again")
+
+    def _retreat(self, problem: str) -> None:
+        """Wait before the next attempt; says so at the 1st, 2nd, 4th, 8th failure in a row."""
+        wait_s = self._backoff.next_s()
+        self._failures += 1
+        with self._lock:
+            self._status = replace(self._status, last_error=problem)
+        self._enter(CameraState.BACKING_OFF)
+        if self._failures & (self._failures - 1) == 0:
+            _log.warning(
+                "camera lost",
+                camera=self.camera,
+                problem=problem,
+                failures=self._failures,
+                next_attempt_s=round(wait_s, 1),
+            )
+        if self._wait(wait_s):
+            raise _Stopped
+
+    def _raise_if_stopped(self) -> None:
+        if self._stop.is_set():
+            raise _Stopped
+
+    def _step(self, source: Source) -> Sample | None:
+        """Read once and count what came."""
+        self._raise_if_stopped()
+        decoded, broken = source.decoded, source.broken
+        try:
+            return source.read()
+        finally:
+            if source.decoded > decoded and self._status.state is CameraState.CONNECTING:
+                self._enter(CameraState.STREAMING)
+            with self._lock:
+                if source.decoded > decoded:
+                    self._last_frame_s = self._clock.monotonic()
+                self._status = replace(
+                    self._status,
+                    decoded=self._status.decoded + source.decoded - decoded,
+                    broken=self._status.broken + source.broken - broken,
+                )
+
+    def _publish(self, image: ImageBgr, media_s: float, moment: datetime, *, live: bool) -> None:
+        frame = Frame(
+            camera=self.camera,
+            sequence=self._sequence,
+            captured_at=moment,
+            media_s=media_s,
+            arrived_s=self._clock.monotonic(),
+            image=image,
+            live=live,
+        )
+        self._sequence += 1
+        self._media_s = media_s
+        accepted = self._mailboxes.put(frame)
+        with self._lock:
+            self._status = replace(self._status, sampled=self._status.sampled + 1)
+            if not accepted:
+                self._shutdown_drops += 1
+        if not accepted:
+            raise _Stopped
+
+    def _open_settings(self) -> Source:
+        return open_source(
+            self._settings.source,
+            sample_fps=self._settings.sample_fps,
+            connect_timeout_s=self._settings.connect_timeout_s,
+            stall_timeout_s=self._settings.stall_timeout_s,
+        )
+
+    def _open_beside(self) -> Source:
+        """Open in a helper thread, at most one at a time, and give up on it at the time-out."""
+        silent = SourceError(
+            f"{self._status.source}: no usable answer within "
+            f"{self._settings.connect_timeout_s:g} s; check that a camera answers there"
+        )
+        self._raise_if_stopped()
+        if self._opening is not None and self._opening.is_alive():
+            raise silent  # the attempt before this one still hangs
+        opening = self._opening = _Opening(f"camera-{self.camera}-open", self._opener)
+        opening.start()
+        give_up_s = self._clock.monotonic() + self._settings.connect_timeout_s + _OPEN_GRACE_S
+        while opening.is_alive():
+            opening.join(_POLL_S)
+            self._raise_if_stopped()
+            if opening.is_alive() and self._clock.monotonic() > give_up_s:
+                opening.abandon()
+                raise silent
+        self._opening = None
+        return opening.result()
+
+    def _enter(self, state: CameraState) -> None:
+        """Change the state; a change that is not legal is a mistake in this module."""
+        with self._lock:
+            old = self._status.state
+            if state not in LEGAL_CHANGES[old]:
+                raise RuntimeError(f"camera {self.camera}: no way from {old} to {state}")
+            again = state is CameraState.STREAMING and self._streamed
+            self._streamed |= state is CameraState.STREAMING
+            self._status = replace(
+                self._status,
+                state=state,
+                since=self._clock.now(),
+                reconnects=self._status.reconnects + again,
+            )
+        _log.debug("camera state", camera=self.camera, old=old.value, new=state.value)
+        if state is CameraState.STREAMING:
+            _log.info("camera streams", camera=self.camera, source=self._status.source)
+
+
+def _describe(error: Exception) -> str:
+    """An unforeseen error in one line: a traceback could show an address with its password."""
+    place = traceback.extract_tb(error.__traceback__)[-1:]
+    where = f" ({Path(place[0].filename).name}:{place[0].lineno})" if place else ""
+    return redact(f"unexpected {type(error).__name__}: {error}{where}")

@@ -1,0 +1,284 @@
+"""The publisher: a thread that carries hits from the outbox to the alert service over gRPC.
+
+At-least-once: a hit leaves the outbox only when the service has acknowledged it as durable; what
+was under way when a connection broke is sent again, and the service recognises it. The path is the
+same whether the service runs in this process, on this machine or in the province.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+import structlog
+import tenacity
+
+from checkpoint.v1 import alerts_pb2 as pb
+from checkpoint.v1 import alerts_pb2_grpc
+from pipeline.alert_channel import explain, open_channel
+from pipeline.convert import parse_publish_request, publish_request
+from pipeline.errors import AlertServiceError, CheckpointError
+from pipeline.outbox import HitKey, Outbox, WaitingHit
+from pipeline.types import Hit
+
+_log = structlog.get_logger(__name__)
+
+WINDOW_HITS: Final = 256
+"""How many hits may be under way without an acknowledgement."""
+
+_READ_HITS: Final = 32
+_WAIT_S: Final = 0.2
+_SILENCE_S: Final = 30.0
+"""With hits under way and no acknowledgement for this long, the connection is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublisherState:
+    """How publishing stands; ages in seconds. ``last_error`` is None while connected."""
+
+    connected: bool
+    depth: int
+    oldest_age_s: float | None
+    last_error: str | None
+    published: int
+    refused: int
+
+
+class Publisher:
+    """Publishes what lies in an outbox, in its order, for as long as it runs.
+
+    Args:
+        outbox: shared with whoever puts hits in; a new hit is noticed by itself.
+        target: ``host:port`` or ``unix:PATH`` of the alert service.
+        ca, cert, key: PEM files for TLS and mutual TLS.
+        report: called from the publisher's thread with what is wrong when the service cannot be
+            reached, and with None when it can again.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        target: str,
+        *,
+        ca: Path | None = None,
+        cert: Path | None = None,
+        key: Path | None = None,
+        report: Callable[[str | None], None] | None = None,
+        backoff_initial_s: float = 0.1,
+        backoff_max_s: float = 5.0,
+    ) -> None:
+        open_channel(target, ca, cert, key).close()  # a wrong file is said at once
+        self._outbox = outbox
+        self._target = target
+        self._files = ca, cert, key
+        self._report = report or (lambda problem: None)
+        self._stopping = threading.Event()
+        self._progress = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+        self._call: Any = None
+        self._connected = False
+        self._last_error: str | None = None
+        self._published = 0
+        self._refused = 0
+        self._failures = 0
+        self._backoff = tenacity.wait_random_exponential(
+            multiplier=backoff_initial_s * 2, max=backoff_max_s
+        )
+        self._least_pause_s = min(backoff_initial_s, backoff_max_s)
+
+    def start(self) -> None:
+        """Begin, with what an earlier run left in the outbox."""
+        self._thread.start()
+
+    def submit(self, hit: Hit) -> None:
+        """Put ``hit`` into the outbox; on return it is on the disk.
+
+        Raises:
+            OutboxError: it could not be written; the caller keeps the hit.
+        """
+        self._outbox.put(*publish_request(hit))
+
+    def state(self) -> PublisherState:
+        """How publishing stands now."""
+        return PublisherState(
+            connected=self._connected,
+            depth=self._outbox.depth(),
+            oldest_age_s=self._outbox.oldest_age_s(),
+            last_error=self._last_error,
+            published=self._published,
+            refused=self._refused,
+        )
+
+    def flush(self, deadline_s: float) -> int:
+        """Wait until everything is acknowledged, at most ``deadline_s``; how many hits remain."""
+        until = time.monotonic() + deadline_s
+        with self._progress:
+            while (remaining := self._outbox.depth()) and self._thread.is_alive():
+                left = until - time.monotonic()
+                if left <= 0:
+                    break
+                self._progress.wait(min(left, _WAIT_S))
+        return remaining
+
+    def stop(self, deadline_s: float = 2.0) -> int:
+        """End the thread; what is not acknowledged stays in the outbox; how many hits that is."""
+        self._stopping.set()
+        call = self._call
+        if call is not None:
+            call.cancel()
+        if self._thread.is_alive():
+            self._thread.join(deadline_s)
+        return self._outbox.depth()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            problem: CheckpointError
+            try:
+                self._session()
+                problem = AlertServiceError(f"alert service at {self._target}: ended the stream")
+            except grpc.RpcError as error:
+                problem = explain(error, self._target)
+            except CheckpointError as error:
+                problem = error
+            except Exception as error:  # never stop publishing unseen
+                _log.exception("publisher failed; it goes on")
+                problem = AlertServiceError(f"publisher failed: {error}")
+            self._connected = False
+            if self._stopping.is_set():
+                return
+            self._fail(str(problem))
+            self._stopping.wait(self._pause_s())
+
+    def _session(self) -> None:
+        """One connection: send what waits, mark what is acknowledged, until it breaks."""
+        with open_channel(self._target, *self._files) as channel:
+            stub = alerts_pb2_grpc.AlertsStub(channel)  # type: ignore[no-untyped-call]
+            requests = _Requests(self._outbox, self._stopping)
+            call = self._call = stub.Publish(requests)
+            requests.call = call
+            try:
+                call.initial_metadata()  # returns when the service has taken the call, or failed
+                if call.is_active():
+                    self._succeed()
+                for response in call:
+                    self._settle(response)
+                    requests.settle((response.hit_id, response.revision))
+            finally:
+                requests.end()
+                call.cancel()
+
+    def _settle(self, response: pb.PublishResponse) -> None:
+        key = response.hit_id, response.revision
+        if response.HasField("refusal"):
+            reason = f"{response.refusal.field}: {response.refusal.message}"
+            _log.error("hit refused for good, set aside in the outbox", hit=key[0], reason=reason)
+            self._outbox.refuse(key, reason)
+            self._refused += 1
+        else:
+            self._outbox.done([key])
+            self._published += 1
+        self._failures = 0
+        with self._progress:
+            self._progress.notify_all()
+
+    def _succeed(self) -> None:
+        self._connected = True
+        if self._last_error is not None:
+            _log.info("alert service reached again", target=self._target)
+        self._last_error = None
+        self._report(None)
+
+    def _fail(self, problem: str) -> None:
+        self._failures += 1
+        if self._last_error is None:
+            _log.warning("hits wait in the outbox", reason=problem, waiting=self._outbox.depth())
+        self._last_error = problem
+        self._report(problem)
+
+    def _pause_s(self) -> float:
+        state = tenacity.RetryCallState(tenacity.Retrying(), None, (), {})
+        state.attempt_number = self._failures
+        return max(self._least_pause_s, self._backoff(state))
+
+
+class _Requests:
+    """What one connection sends: the outbox from its beginning, at most a window ahead.
+
+    gRPC draws from it in a thread of its own; ``settle`` and ``end`` come from the publisher's.
+    """
+
+    def __init__(self, outbox: Outbox, stopping: threading.Event) -> None:
+        self.call: Any = None
+        self._outbox = outbox
+        self._stopping = stopping
+        self._changed = threading.Condition()
+        self._under_way: set[HitKey] = set()
+        self._ready: list[WaitingHit] = []
+        self._row = 0
+        self._ended = False
+        self._last_progress_s = time.monotonic()
+
+    def __iter__(self) -> Iterator[pb.PublishRequest]:
+        return self
+
+    def __next__(self) -> pb.PublishRequest:
+        while True:
+            waiting = self._next_waiting()
+            if waiting is None:
+                raise StopIteration
+            try:
+                return parse_publish_request(waiting.payload)
+            except ValueError as error:
+                _log.error("unreadable hit set aside in the outbox", hit=waiting.hit_id)
+                self._outbox.refuse(waiting.key, str(error))
+                self.settle(waiting.key)
+
+    def settle(self, key: HitKey) -> None:
+        """One hit less under way."""
+        with self._changed:
+            self._under_way.discard(key)
+            self._last_progress_s = time.monotonic()
+            self._changed.notify_all()
+
+    def end(self) -> None:
+        """The connection is over."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def _next_waiting(self) -> WaitingHit | None:
+        """The next hit to send, once there is one and the window has room; None at the end."""
+        while not self._over():
+            with self._changed:
+                if len(self._under_way) >= WINDOW_HITS:
+                    self._changed.wait(_WAIT_S)
+                    self._give_up_if_silent()
+                    continue
+            arrivals = self._outbox.arrivals
+            if not self._ready:
+                self._ready = self._outbox.pending(_READ_HITS, self._row)
+            if self._ready:
+                waiting = self._ready.pop(0)
+                self._row = waiting.row
+                with self._changed:
+                    if not self._under_way:
+                        self._last_progress_s = time.monotonic()
+                    self._under_way.add(waiting.key)
+                return waiting
+            self._give_up_if_silent()
+            self._outbox.wait(arrivals, _WAIT_S)
+        return None
+
+    def _over(self) -> bool:
+        return self._ended or self._stopping.is_set()
+
+    def _give_up_if_silent(self) -> None:
+        silent_s = time.monotonic() - self._last_progress_s
+        if self._under_way and silent_s > _SILENCE_S and self.call is not None:
+            _log.warning("no acknowledgement: connecting anew", silent_s=round(silent_s))
+            self.call.cancel()

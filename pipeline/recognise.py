@@ -1,0 +1,105 @@
+"""The recognition stage: frames in batches through the nets, then into passages.
+
+One thread owns the recogniser and the passage builders. A camera whose frames stop coming has its
+passages closed, so that a lost stream cannot hold a passage open.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+
+import structlog
+
+from detectors.recogniser import Recogniser
+from pipeline.batching import Batcher
+from pipeline.clock import Clock
+from pipeline.passage import PassageBuilder
+from pipeline.types import Frame, Passage, Recognition
+
+_IDLE_S = 0.25
+_log = structlog.get_logger(__name__)
+
+
+class RecognitionStage:
+    """Turns frames into passages in a thread of its own until the mailboxes are drained.
+
+    Args:
+        batcher: where the frames come from.
+        recogniser: finds and reads.
+        builders: one for each camera, by name.
+        silent_s: seconds without a frame after which a camera's passages are closed.
+        on_passages: called in this thread with every group of passages.
+        clock: for silence.
+    """
+
+    def __init__(
+        self,
+        batcher: Batcher,
+        recogniser: Recogniser,
+        builders: Mapping[str, PassageBuilder],
+        silent_s: float,
+        on_passages: Callable[[Sequence[Passage]], None],
+        clock: Clock,
+    ) -> None:
+        self._batcher = batcher
+        self._recogniser = recogniser
+        self._builders = builders
+        self._silent_s = silent_s
+        self._on_passages = on_passages
+        self._clock = clock
+        self._last_frame_s: dict[str, float] = {}
+        self._thread = threading.Thread(target=self._run, name="recognition", daemon=True)
+        self._abandoned = threading.Event()
+        self.recognised = 0
+        self.failure: BaseException | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def join(self, timeout_s: float | None = None) -> bool:
+        """Wait for the end of the drained mailboxes; False if it has not come in time."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def abandon(self) -> None:
+        """Stop after the batch in work, whatever still waits: the deadline has passed."""
+        self._abandoned.set()
+
+    def _run(self) -> None:
+        try:
+            while not self._abandoned.is_set():
+                batch = self._batcher.next(_IDLE_S)
+                if batch is None:
+                    break
+                if batch.frames:
+                    self._recognise(batch.frames)
+                self._close_silent()
+            self._emit([p for builder in self._builders.values() for p in builder.close()])
+        except Exception as error:
+            # The owner sees it in ``failure`` and ends the program with a message.
+            self.failure = error
+            _log.exception("recognition stopped")
+
+    def _recognise(self, frames: Sequence[Frame]) -> None:
+        scenes = self._recogniser.recognise([frame.image for frame in frames])
+        passages: list[Passage] = []
+        for frame, (plates, vehicles) in zip(frames, scenes, strict=True):
+            builder = self._builders[frame.camera]
+            passages += builder.update(Recognition(frame, plates, vehicles))
+            if frame.live:  # a file may wait as long as it likes
+                self._last_frame_s[frame.camera] = self._clock.monotonic()
+        self.recognised += len(frames)
+        self._emit(passages)
+
+    def _close_silent(self) -> None:
+        now = self._clock.monotonic()
+        for camera, last_s in list(self._last_frame_s.items()):
+            if now - last_s > self._silent_s:
+                del self._last_frame_s[camera]
+                self._emit(self._builders[camera].close())
+
+    def _emit(self, passages: Sequence[Passage]) -> None:
+        if passages:
+            self._on_passages(passages)

