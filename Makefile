@@ -44,8 +44,8 @@ format: $(VENV)/.dev ## format, and mend what ruff can mend
 	@$(BIN)/ruff check --fix .
 
 .PHONY: proto
-proto: $(VENV)/.dev ## write the gRPC code anew from the .proto files
-	@PATH="$(abspath $(BIN)):$$PATH" bash proto/generate.sh
+proto: $(VENV)/.proto ## write the gRPC code anew from the .proto files
+	@PYTHON=$(abspath $(VENV)/proto/bin/python) sh proto/generate.sh
 
 .PHONY: clean
 clean: ## remove the virtual environment, caches and build outputs
@@ -69,3 +69,9 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	@echo "Installing Checkpoint and its test tools into $(VENV): a minute or so"
 	@$(PIP) install -e '.[dev]'
 	@touch $@ $(VENV)/.base
+
+# The generator in an environment of its own: proto/generate.sh says why it is an old one.
+$(VENV)/.proto: | $(BIN)/python
+	@$(BIN)/python -m venv $(VENV)/proto
+	@$(VENV)/proto/bin/python -m pip --disable-pip-version-check -q install grpcio-tools==1.73.1
+	@touch $@

@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="seed of a random scene")
     parser.add_argument("--seconds", type=float, help="length; default: until the road is empty")
     parser.add_argument("--fps", type=int, default=25)
-    parser.add_argument("--crf", type=int, default=25, help="H.264 quality, lower is better")
+    parser.add_argument("--crf", type=int, default=23, help="H.264 quality, lower is better")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args(arguments)
 
@@ -45,13 +45,21 @@ def main(arguments: list[str] | None = None) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     clip = options.out / f"{options.name}.mp4"
     with Progress(
-        TextColumn("[progress.description]{task.description}"), BarColumn(), MofNCompleteColumn(),
+        TextColumn("[progress.description]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
         TimeRemainingColumn(),
     ) as progress:
         task = progress.add_task(f"Rendering {clip.name}", total=round(seconds * options.fps))
         render(
-            scene, clip, Glyphs(options.glyphs), seconds, options.fps, workers=options.workers,
-            crf=options.crf, on_frame=lambda: progress.advance(task),
+            scene,
+            clip,
+            Glyphs(options.glyphs),
+            seconds,
+            options.fps,
+            workers=options.workers,
+            crf=options.crf,
+            on_frame=lambda: progress.advance(task),
         )
     happened = truth(scene, seconds, options.fps)
     text = json.dumps(happened, ensure_ascii=False, indent=1)

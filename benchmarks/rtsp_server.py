@@ -102,7 +102,12 @@ class RtspServer:
             command += ["--user", self._user]
         command += [f"{name}={path}" for name, path in self._mounts.items()]
         child = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            start_new_session=True,  # Ctrl-C is for the parent, which ends this child in its turn
         )
         self._child = child
         if child.stdin is None or child.stdout is None:
@@ -166,6 +171,8 @@ class RtspServer:
 
 def _access_units(gst: Any, path: str) -> list[tuple[Any, int, int]]:
     """The file's H.264 access units with their PTS and DTS in nanoseconds, from 0."""
+    if not Path(path).is_file():
+        raise SystemExit(f"{path}: no such file")
     pipeline = gst.parse_launch(
         "filesrc name=file ! parsebin ! h264parse config-interval=-1 ! "
         "video/x-h264,stream-format=byte-stream,alignment=au ! appsink name=out sync=false"
@@ -217,7 +224,7 @@ def _serve(arguments: argparse.Namespace) -> None:
         server.set_auth(login)
 
     def play(media: Any, units: list[tuple[Any, int, int]]) -> None:
-        source = media.get_element().get_by_name_recurse_up("source")
+        source = media.get_element().get_by_name("source")
         length = units[-1][2] + units[-1][2] // (len(units) - 1)
         started = GLib.get_monotonic_time() * 1000
         done = threading.Event()
@@ -248,7 +255,7 @@ def _serve(arguments: argparse.Namespace) -> None:
         factory.set_launch(
             "( appsrc name=source is-live=true format=time max-bytes=0 "
             "caps=video/x-h264,stream-format=byte-stream,alignment=au "
-            "! h264parse ! rtph264pay name=pay0 pt=96 config-interval=-1 )"
+            "! rtph264pay name=pay0 pt=96 config-interval=0 )"
         )
         if arguments.user:
             roles = GstRtspServer.RTSPPermissions()
@@ -267,7 +274,7 @@ def _serve(arguments: argparse.Namespace) -> None:
 
     if not sys.stdin.isatty():
         threading.Thread(target=until_parent_ends, daemon=True).start()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     print(f"ready {server.get_bound_port()}", flush=True)
     loop.run()
 

@@ -26,8 +26,17 @@ from detectors.training.render import Glyphs, random_plate
 from pipeline.types import ImageBgr, PlateClass, VehicleColour
 
 __all__ = [
-    "Kind", "Renderer", "Scene", "Vehicle", "demo_scene", "frames", "plate_corners",
-    "random_scene", "render", "scene_seconds", "truth",
+    "Kind",
+    "Renderer",
+    "Scene",
+    "Vehicle",
+    "demo_scene",
+    "frames",
+    "plate_corners",
+    "random_scene",
+    "render",
+    "scene_seconds",
+    "truth",
 ]
 
 _PLATES_OF = {
@@ -41,17 +50,19 @@ def demo_scene() -> Scene:
     """The scene of ``checkpoint demo``: eleven vehicles, one of them on the watchlist."""
     colour, plate = VehicleColour, PlateClass
     vehicles = (
-        Vehicle(Kind.SALOON, colour.WHITE, "辽A6K582", plate.BLUE, "1", -1.3, 9.6, 0.10),
+        Vehicle(Kind.SALOON, colour.WHITE, "辽A6K582", plate.BLUE, "1", -0.5, 9.6, 0.10),
         Vehicle(Kind.TAXI, colour.BLUE, "辽BT4827", plate.BLUE, "2", 1.0, 9.0, -0.12, True),
-        Vehicle(Kind.ELECTRIC, colour.SILVER, "辽AD61375", plate.GREEN_SMALL, "1", 3.4, 9.8, 0.05,
-                True),
+        Vehicle(
+            Kind.ELECTRIC, colour.SILVER, "辽AD61375", plate.GREEN_SMALL, "1", 3.4, 9.8, 0.05, True
+        ),
         Vehicle(Kind.BUS, colour.GREEN, "辽C05316", plate.YELLOW_SINGLE, "2", 5.2, 8.0, 0.14),
         Vehicle(Kind.SALOON, colour.BLACK, "京N48R53", plate.BLUE, "1", 7.6, 10.4, -0.10),
         Vehicle(Kind.HATCHBACK, colour.RED, "辽K57H93", plate.BLUE, "1", 10.6, 9.2, 0.16, True),
         Vehicle(Kind.VAN, colour.SILVER, "冀F2J816", plate.BLUE, "2", 12.4, 8.8, 0.02),
         Vehicle(Kind.SUV, colour.BROWN, "黑E58A20", plate.BLUE, "1", 14.9, 9.8, -0.05, True),
-        Vehicle(Kind.TRUCK, colour.BLUE, "吉C72934", plate.YELLOW_SINGLE, "2", 16.4, 7.6, 0.10,
-                True),
+        Vehicle(
+            Kind.TRUCK, colour.BLUE, "吉C72934", plate.YELLOW_SINGLE, "2", 16.4, 7.6, 0.10, True
+        ),
         Vehicle(Kind.HATCHBACK, colour.YELLOW, "辽F3E619", plate.BLUE, "1", 19.2, 9.4, 0.12),
         Vehicle(Kind.SUV, colour.BLACK, "辽M90X47", plate.BLUE, "2", 22.4, 10.0, -0.08),
     )
@@ -75,17 +86,19 @@ def random_scene(seed: int, vehicles: int, gap_s: float = 2.0) -> Scene:
             continue
         plates.add(text)
         index = len(drawn)
-        drawn.append(Vehicle(
-            kind=kind,
-            colour=colours[int(rng.integers(len(colours)))],
-            plate=text,
-            plate_class=plate_class,
-            lane="12"[index % 2],
-            enters_s=index * gap_s + float(rng.uniform(0, 0.2 * gap_s)),
-            speed_mps=float(rng.uniform(8.5, 10.5)),
-            offset_m=float(rng.uniform(-0.15, 0.15)),
-            lights=bool(rng.random() < 0.4),
-        ))
+        drawn.append(
+            Vehicle(
+                kind=kind,
+                colour=colours[int(rng.integers(len(colours)))],
+                plate=text,
+                plate_class=plate_class,
+                lane="12"[index % 2],
+                enters_s=index * gap_s + float(rng.uniform(0, 0.2 * gap_s)),
+                speed_mps=float(rng.uniform(8.5, 10.5)),
+                offset_m=float(rng.uniform(-0.15, 0.15)),
+                lights=bool(rng.random() < 0.4),
+            )
+        )
     return Scene(seed, tuple(drawn))
 
 
@@ -117,8 +130,15 @@ def frames(
 
 
 def render(
-    scene: Scene, path: Path, glyphs: Glyphs, seconds: float, fps: int, *, workers: int = 1,
-    crf: int = 25, on_frame: Callable[[], None] | None = None,
+    scene: Scene,
+    path: Path,
+    glyphs: Glyphs,
+    seconds: float,
+    fps: int,
+    *,
+    workers: int = 1,
+    crf: int = 23,
+    on_frame: Callable[[], None] | None = None,
 ) -> None:
     """Write the scene as an H.264 clip (yuv420p). ``on_frame`` is called after each frame."""
     with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:

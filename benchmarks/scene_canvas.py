@@ -91,8 +91,14 @@ class Canvas:
         cut_y = corner * (y1 - y0)
         cut_t = cut_y / (self.shape.width / 2)
         outline = [
-            (t0 + cut_t, y0), (t1 - cut_t, y0), (t1, y0 + cut_y), (t1, y1 - cut_y),
-            (t1 - cut_t, y1), (t0 + cut_t, y1), (t0, y1 - cut_y), (t0, y0 + cut_y),
+            (t0 + cut_t, y0),
+            (t1 - cut_t, y0),
+            (t1, y0 + cut_y),
+            (t1, y1 - cut_y),
+            (t1 - cut_t, y1),
+            (t0 + cut_t, y1),
+            (t0, y1 - cut_y),
+            (t0, y0 + cut_y),
         ]
         self.fill([(t, self.s(y)) for t, y in outline], material)
 
@@ -116,7 +122,8 @@ class Canvas:
         """The finished sheet, with a little dirt and unevenness (``dirt`` 0-1)."""
         small = rng.normal(size=(self.sheet.height // 24 + 2, self.sheet.width // 24 + 2))
         field = cv2.resize(
-            small.astype(np.float32), (self.sheet.width, self.sheet.height),
+            small.astype(np.float32),
+            (self.sheet.width, self.sheet.height),
             interpolation=cv2.INTER_CUBIC,
         )
         colour = self.colour.astype(np.float32)

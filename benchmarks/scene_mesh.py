@@ -42,9 +42,9 @@ class Sheet:
 
     def front(self, t: F32, s: F32) -> F32:
         """Sheet pixels (..., 2) of points (t, s) of the front and top."""
-        return np.stack(
-            [(t + 1) * (self.front_width - 1) / 2, s * SHEET_PX_PER_M], axis=-1
-        ).astype(np.float32)
+        return np.stack([(t + 1) * (self.front_width - 1) / 2, s * SHEET_PX_PER_M], axis=-1).astype(
+            np.float32
+        )
 
     def side(self, d: F32, y: F32) -> F32:
         """Sheet pixels (..., 2) of points (d, y) of the side, metres."""
@@ -60,7 +60,8 @@ class Sheet:
             [
                 left + SWATCH_MARGIN_PX + a * inner,
                 self.swatch_top + SWATCH_MARGIN_PX + b * inner,
-            ], axis=-1
+            ],
+            axis=-1,
         ).astype(np.float32)
 
 
@@ -110,7 +111,10 @@ class _Builder:
         faces[away] *= -1
         as32 = np.float32
         return Mesh(
-            vertices.astype(as32), normals.astype(as32), texture.astype(as32), quads,
+            vertices.astype(as32),
+            normals.astype(as32),
+            texture.astype(as32),
+            quads,
             faces.astype(as32),
         )
 
@@ -121,8 +125,11 @@ def _body(builder: _Builder, shape: Shape, profile: Profile, sheet: Sheet) -> No
     top = profile.knots[shape.screen_top]
     marks = [0.0, nose, max(cowl, nose + 0.05), top, top + 0.5]
     bend = np.interp(profile.s, marks, np.float32([1, 0.8, 0.55, 0.45, 0.1]) * shape.rounding)
-    crown = np.interp(profile.s, [0.0, nose * 0.8, nose + 0.15, cowl, top, top + 0.4],
-                      [0.0, 0.01, 0.05, 0.03, 0.03, 0.07])
+    crown = np.interp(
+        profile.s,
+        [0.0, nose * 0.8, nose + 0.15, cowl, top, top + 0.4],
+        [0.0, 0.01, 0.05, 0.03, 0.03, 0.07],
+    )
     edge = np.abs(t)[None, :]
     y = profile.y[:, None] - crown[:, None] * edge**4
     hood = np.interp(profile.s, [nose, nose + 0.12, cowl - 0.15, cowl], [0, 1, 1, 0])[:, None]
@@ -166,8 +173,11 @@ def _wheel(builder: _Builder, shape: Shape, sheet: Sheet, x: float, d: float) ->
 
 
 def _ellipsoid(
-    builder: _Builder, sheet: Sheet, centre: tuple[float, float, float],
-    axes: tuple[float, float, float], swatch: str,
+    builder: _Builder,
+    sheet: Sheet,
+    centre: tuple[float, float, float],
+    axes: tuple[float, float, float],
+    swatch: str,
 ) -> None:
     """A rounded block (a superellipsoid), as mirrors are."""
     lat = np.linspace(-np.pi / 2, np.pi / 2, 11)
@@ -178,8 +188,10 @@ def _ellipsoid(
 
     cos_lat, sin_lat = soft(np.cos(lat))[:, None], soft(np.sin(lat))[:, None]
     unit = np.stack(
-        np.broadcast_arrays(cos_lat * soft(np.sin(lon))[None], sin_lat,
-                            cos_lat * soft(np.cos(lon))[None]), axis=-1,
+        np.broadcast_arrays(
+            cos_lat * soft(np.sin(lon))[None], sin_lat, cos_lat * soft(np.cos(lon))[None]
+        ),
+        axis=-1,
     )
     points = (np.float32(centre) + unit * np.float32(axes)).astype(np.float32)
     across, down = np.linspace(0, 1, 19), np.linspace(1, 0, 11)
@@ -188,8 +200,11 @@ def _ellipsoid(
 
 
 def _box(
-    builder: _Builder, sheet: Sheet, low: tuple[float, float, float],
-    high: tuple[float, float, float], swatch: str,
+    builder: _Builder,
+    sheet: Sheet,
+    low: tuple[float, float, float],
+    high: tuple[float, float, float],
+    swatch: str,
 ) -> None:
     """Front, top and both sides of a box from corner ``low`` to corner ``high``, metres."""
     centre = tuple((a + b) / 2 for a, b in zip(low, high, strict=True))
@@ -209,8 +224,9 @@ def _box(
     flat = np.broadcast_arrays(a, 1 - ups)
     builder.grid(stack(lerp(0, a), lerp(1, ups), low[2] * one), sheet.swatch(swatch, *flat), middle)
     flat = np.broadcast_arrays(a, 0.05 * back)
-    builder.grid(stack(lerp(0, a), high[1] * one, lerp(2, back)), sheet.swatch(swatch, *flat),
-                 middle)
+    builder.grid(
+        stack(lerp(0, a), high[1] * one, lerp(2, back)), sheet.swatch(swatch, *flat), middle
+    )
     side = f"{swatch}_side" if f"{swatch}_side" in SWATCHES else swatch
     for x in (low[0], high[0]):
         flat = np.broadcast_arrays(back if side != swatch else 0.05 * back, 1 - a)
@@ -228,8 +244,13 @@ def build_mesh(kind: Kind, shape: Shape, profile: Profile, sheet: Sheet) -> Mesh
             _wheel(builder, shape, sheet, side * (shape.width / 2 - 0.03), axle)
         _ellipsoid(builder, sheet, (side * reach, y, d), shape.mirror_size, "mirror")
     if kind is Kind.TAXI:
-        _box(builder, sheet, (-0.32, shape.height + 0.02, 2.35), (0.32, shape.height + 0.17, 2.5),
-             "sign")
+        _box(
+            builder,
+            sheet,
+            (-0.32, shape.height + 0.02, 2.35),
+            (0.32, shape.height + 0.17, 2.5),
+            "sign",
+        )
     if kind is Kind.TRUCK:
         _box(builder, sheet, (-1.23, 1.0, 2.1), (1.23, 3.25, 6.6), "cargo")
     return builder.mesh()

@@ -62,8 +62,10 @@ class Vehicle:
         tilt = 0.012  # the lower edge stands a little forward
         return np.array(
             [
-                [x - half_w, y + half_h, z], [x + half_w, y + half_h, z],
-                [x + half_w, y - half_h, z - tilt], [x - half_w, y - half_h, z - tilt],
+                [x - half_w, y + half_h, z],
+                [x + half_w, y + half_h, z],
+                [x + half_w, y - half_h, z - tilt],
+                [x - half_w, y - half_h, z - tilt],
             ],
             np.float32,
         )
@@ -109,23 +111,33 @@ def truth(scene: Scene, seconds: float, fps: int) -> dict[str, Any]:
     passages = []
     for vehicle in scene.vehicles:
         seen = [
-            index for index in range(frames)
+            index
+            for index in range(frames)
             if plate_corners(scene, vehicle, index / fps) is not None
         ]
         if not seen:
             continue
-        passages.append({
-            "start_s": round(seen[0] / fps, 2),
-            "end_s": round((seen[-1] + 1) / fps, 2),
-            "plates": [vehicle.plate],
-            "main_plate": vehicle.plate,
-            "class": vehicle.plate_class.value,
-            "lane": vehicle.lane,
-            "vehicle": {"class": vehicle.kind.vehicle_class.value, "colour": vehicle.colour.value},
-        })
+        passages.append(
+            {
+                "start_s": round(seen[0] / fps, 2),
+                "end_s": round((seen[-1] + 1) / fps, 2),
+                "plates": [vehicle.plate],
+                "main_plate": vehicle.plate,
+                "class": vehicle.plate_class.value,
+                "lane": vehicle.lane,
+                "vehicle": {
+                    "class": vehicle.kind.vehicle_class.value,
+                    "colour": vehicle.colour.value,
+                },
+            }
+        )
     passages.sort(key=lambda passage: float(str(passage["start_s"])))
     camera = scene.camera
     return {
-        "fps": fps, "frames": frames, "width": camera.width, "height": camera.height,
-        "watchlist": [scene.watchlist] if scene.watchlist else [], "passages": passages,
+        "fps": fps,
+        "frames": frames,
+        "width": camera.width,
+        "height": camera.height,
+        "watchlist": [scene.watchlist] if scene.watchlist else [],
+        "passages": passages,
     }

@@ -54,17 +54,33 @@ class _Face:
 _FACES = {
     Kind.SALOON: _Face(),
     Kind.TAXI: _Face(grille=0.44, taper=1.0, bars=4, lamp=0.50),
-    Kind.HATCHBACK: _Face(grille=0.50, grille_share=0.42, bars=1, chrome=False, intake=0.72,
-                          taper=0.92, lamp=0.57, lamp_low=0.06),
+    Kind.HATCHBACK: _Face(
+        grille=0.50,
+        grille_share=0.42,
+        bars=1,
+        chrome=False,
+        intake=0.72,
+        taper=0.92,
+        lamp=0.57,
+        lamp_low=0.06,
+    ),
     Kind.ELECTRIC: _Face(lamp=0.58, lamp_low=0.12),
-    Kind.SUV: _Face(grille=0.42, taper=0.80, bars=0, posts=7, lamp=0.47, lamp_low=0.14),
-    Kind.VAN: _Face(grille=0.40, taper=0.9, grille_share=0.5, bars=2, intake=0.5, lamp=0.55,
-                    lamp_low=0.05),
+    Kind.SUV: _Face(
+        grille=0.42, taper=0.80, grille_share=0.8, bars=0, posts=7, lamp=0.47, lamp_low=0.14
+    ),
+    Kind.VAN: _Face(
+        grille=0.40, taper=0.9, grille_share=0.5, bars=2, intake=0.5, lamp=0.55, lamp_low=0.05
+    ),
 }
 
 
 def paint_vehicle(
-    kind: Kind, colour: VehicleColour, shape: Shape, profile: Profile, sheet: Sheet, lights: bool,
+    kind: Kind,
+    colour: VehicleColour,
+    shape: Shape,
+    profile: Profile,
+    sheet: Sheet,
+    lights: bool,
     rng: np.random.Generator,
 ) -> Skin:
     """The sheet of one vehicle. ``lights`` lights its lamps; ``rng`` varies paint and dirt."""
@@ -91,9 +107,7 @@ def paint_vehicle(
     return canvas.skin(rng, dirt=float(rng.uniform(0.15, 0.6)) + 0.3 * (kind is Kind.TRUCK))
 
 
-def _windscreen(
-    canvas: Canvas, low: tuple[float, float], high: tuple[float, float]
-) -> None:
+def _windscreen(canvas: Canvas, low: tuple[float, float], high: tuple[float, float]) -> None:
     """Glass between (t, s) at its lower and upper corner, with what shows dimly behind it."""
     (t0, s0), (t1, s1) = low, high
     rise = s1 - s0
@@ -101,8 +115,10 @@ def _windscreen(
     def frame(inset: float) -> list[Point]:
         a, b = inset, inset * 2 * rise
         right = [
-            (t0 - a, s0 + b + 0.10 * rise), (t1 - a, s1 - b - 0.12 * rise),
-            (t1 - a - 0.04, s1 - b - 0.02 * rise), (t1 - a - 0.22, s1 - b),
+            (t0 - a, s0 + b + 0.10 * rise),
+            (t1 - a, s1 - b - 0.12 * rise),
+            (t1 - a - 0.04, s1 - b - 0.02 * rise),
+            (t1 - a - 0.22, s1 - b),
         ]
         corner = [(t0 - a - 0.03, s0 + b + 0.01 * rise), (0.0, s0 + b - 0.015)]
         left = [(-t, s) for t, s in reversed(right)]
@@ -112,23 +128,49 @@ def _windscreen(
     canvas.fill(frame(0.028), GLASS)
     dim = Material((40, 38, 35), 1.0, 0.075)
     canvas.fill(
-        [(-t0 * 0.88, s0 + 0.05 * rise), (t0 * 0.88, s0 + 0.05 * rise),
-         (t0 * 0.84, s0 + 0.20 * rise), (-t0 * 0.84, s0 + 0.20 * rise)], dim,
+        [
+            (-t0 * 0.88, s0 + 0.05 * rise),
+            (t0 * 0.88, s0 + 0.05 * rise),
+            (t0 * 0.84, s0 + 0.20 * rise),
+            (-t0 * 0.84, s0 + 0.20 * rise),
+        ],
+        dim,
     )
     wheel = Material((12, 12, 12), 1.0, 0.075)
     ring = np.linspace(0, 2 * np.pi, 25)
     canvas.line(
-        [(0.42 * t0 + 0.17 * float(np.cos(a)), s0 + (0.22 + 0.13 * float(np.sin(a))) * rise)
-         for a in ring], 0.022, wheel,
+        [
+            (0.42 * t0 + 0.17 * float(np.cos(a)), s0 + (0.22 + 0.13 * float(np.sin(a))) * rise)
+            for a in ring
+        ],
+        0.022,
+        wheel,
     )
-    canvas.fill([(-0.09, s1 - 0.17 * rise), (0.09, s1 - 0.17 * rise), (0.10, s1 - 0.09 * rise),
-                 (-0.10, s1 - 0.09 * rise)], Material((14, 13, 13), 1.0, 0.06))
+    canvas.fill(
+        [
+            (-0.09, s1 - 0.17 * rise),
+            (0.09, s1 - 0.17 * rise),
+            (0.10, s1 - 0.09 * rise),
+            (-0.10, s1 - 0.09 * rise),
+        ],
+        Material((14, 13, 13), 1.0, 0.06),
+    )
     for start, end in ((-0.62, 0.02), (-0.02, 0.70)):  # wipers
-        canvas.line([(start * t0, s0 + 0.015), (end * t0, s0 + 0.10 * rise)], 0.016,
-                    Material((10, 10, 10), 0.3, 0.03))
+        canvas.line(
+            [(start * t0, s0 + 0.015), (end * t0, s0 + 0.10 * rise)],
+            0.016,
+            Material((10, 10, 10), 0.3, 0.03),
+        )
     sticker = Material((150, 158, 150), 0.9, 0.06)
-    canvas.fill([(-t1 * 0.80, s1 - 0.20 * rise), (-t1 * 0.80 + 0.07, s1 - 0.20 * rise),
-                 (-t1 * 0.80 + 0.07, s1 - 0.11 * rise), (-t1 * 0.80, s1 - 0.11 * rise)], sticker)
+    canvas.fill(
+        [
+            (-t1 * 0.80, s1 - 0.20 * rise),
+            (-t1 * 0.80 + 0.07, s1 - 0.20 * rise),
+            (-t1 * 0.80 + 0.07, s1 - 0.11 * rise),
+            (-t1 * 0.80, s1 - 0.11 * rise),
+        ],
+        sticker,
+    )
 
 
 def _headlamp(canvas: Canvas, outline: list[Point], lamp: Material, cells: int) -> None:
@@ -148,8 +190,12 @@ def _headlamp(canvas: Canvas, outline: list[Point], lamp: Material, cells: int) 
             canvas.disc(side * at, middle, (radius, radius), REFLECTOR)
             core = lamp if cell == 0 else REFLECTOR
             canvas.disc(side * at, middle, (radius * 0.62, radius * 0.62), core)
-        corner = [(t1 - 0.055, y0 + 0.45 * (y1 - y0)), (t1 - 0.01, y0 + 0.6 * (y1 - y0)),
-                  (t1 - 0.015, y0 + 0.85 * (y1 - y0)), (t1 - 0.06, y0 + 0.75 * (y1 - y0))]
+        corner = [
+            (t1 - 0.055, y0 + 0.45 * (y1 - y0)),
+            (t1 - 0.01, y0 + 0.6 * (y1 - y0)),
+            (t1 - 0.015, y0 + 0.85 * (y1 - y0)),
+            (t1 - 0.06, y0 + 0.75 * (y1 - y0)),
+        ]
         canvas.fill([(side * t, canvas.s(y)) for t, y in corner], AMBER)
 
 
@@ -165,8 +211,9 @@ def _car_front(canvas: Canvas, kind: Kind, lamp: Material, paint: Material) -> N
 
     low0, low1 = lip + 0.12 * rise, plate - 0.085
     wide = face.intake
-    canvas.fill([(-wide, s(low1)), (wide, s(low1)), (wide * 0.86, s(low0)),
-                 (-wide * 0.86, s(low0))], GRILLE)
+    canvas.fill(
+        [(-wide, s(low1)), (wide, s(low1)), (wide * 0.86, s(low0)), (-wide * 0.86, s(low0))], GRILLE
+    )
     for share in (0.3, 0.6, 0.85):
         y = low0 + (low1 - low0) * share
         canvas.line([(-wide * 0.9, s(y)), (wide * 0.9, s(y))], 0.012, PLASTIC)
@@ -180,43 +227,74 @@ def _car_front(canvas: Canvas, kind: Kind, lamp: Material, paint: Material) -> N
     grille0, grille1 = plate + 0.095, top - 0.02
     if kind is Kind.ELECTRIC:  # a closed front with a thin line between the lamps
         canvas.line([(-0.6, s(grille1 - 0.05)), (0.6, s(grille1 - 0.05))], 0.012, crease)
-        canvas.line([(-0.55, s(grille1 - 0.015)), (0.55, s(grille1 - 0.015))], 0.016,
-                    Material((220, 222, 222), 0.9, 0.1, 0.35))
+        canvas.line(
+            [(-0.55, s(grille1 - 0.015)), (0.55, s(grille1 - 0.015))],
+            0.016,
+            Material((220, 222, 222), 0.9, 0.1, 0.35),
+        )
     else:
         grille0 = grille1 - face.grille_share * (grille1 - grille0)
         span, narrow = face.grille, face.grille * face.taper
-        border = [(-span, s(grille1)), (span, s(grille1)), (narrow, s(grille0)),
-                  (-narrow, s(grille0))]
+        border = [
+            (-span, s(grille1)),
+            (span, s(grille1)),
+            (narrow, s(grille0)),
+            (-narrow, s(grille0)),
+        ]
         canvas.fill([(t * 1.04, q) for t, q in border], CHROME if face.chrome else LINE)
         inner = [(t * 0.98, q + (0.012 if q < s(grille1 - 0.02) else -0.012)) for t, q in border]
         canvas.fill(inner, GRILLE)
         for bar in range(face.bars):
             y = grille0 + (grille1 - grille0) * (bar + 0.7) / (face.bars + 0.4)
-            canvas.line([(-narrow, s(y)), (narrow, s(y))], 0.011,
-                        CHROME if face.chrome else PLASTIC)
+            canvas.line(
+                [(-narrow, s(y)), (narrow, s(y))], 0.011, CHROME if face.chrome else PLASTIC
+            )
         for index in range(face.posts):
             t = narrow * (2 * (index + 1) / (face.posts + 1) - 1)
-            canvas.line([(t * 1.05, s(grille1 - 0.02)), (t * 0.95, s(grille0 + 0.02))], 0.014,
-                        CHROME)
+            canvas.line(
+                [(t * 1.05, s(grille1 - 0.02)), (t * 0.95, s(grille0 + 0.02))], 0.014, CHROME
+            )
     emblem = s((grille0 + grille1) / 2 + 0.01)
     canvas.disc(0, emblem, (0.055, 0.045), CHROME)
     canvas.disc(0, emblem, (0.040, 0.031), GRILLE)
     canvas.disc(0, emblem, (0.022, 0.018), CHROME)
 
     inner_t, under = face.lamp, plate + face.lamp_low
-    outline = [(inner_t, top - 0.05 * rise), (0.80, top + 0.035 * rise), (0.93, top),
-               (0.955, under + 0.4 * (top - under)), (0.86, under + 0.08 * (top - under)),
-               (inner_t + 0.04, under)]
+    outline = [
+        (inner_t, top - 0.05 * rise),
+        (0.80, top + 0.035 * rise),
+        (0.93, top),
+        (0.955, under + 0.4 * (top - under)),
+        (0.86, under + 0.08 * (top - under)),
+        (inner_t + 0.04, under),
+    ]
     _headlamp(canvas, outline, lamp, 2)
 
-    canvas.line([(-0.90, s(top)), (-0.45, canvas.nose - 0.01), (0.45, canvas.nose - 0.01),
-                 (0.90, s(top))], 0.007, seam)
+    canvas.line(
+        [(-0.90, s(top)), (-0.45, canvas.nose - 0.01), (0.45, canvas.nose - 0.01), (0.90, s(top))],
+        0.007,
+        seam,
+    )
     canvas.line([(-0.97, s(plate + 0.085)), (0.97, s(plate + 0.085))], 0.006, crease)
     for side in (-1, 1):
-        canvas.line([(side * 0.90, s(top)), (side * 0.87, canvas.nose + 0.15),
-                     (side * 0.86, canvas.cowl - 0.05)], 0.007, seam)
-    canvas.fill([(-0.90, canvas.cowl - 0.07), (0.90, canvas.cowl - 0.07),
-                 (0.93, canvas.cowl + 0.07), (-0.93, canvas.cowl + 0.07)], PLASTIC)
+        canvas.line(
+            [
+                (side * 0.90, s(top)),
+                (side * 0.87, canvas.nose + 0.15),
+                (side * 0.86, canvas.cowl - 0.05),
+            ],
+            0.007,
+            seam,
+        )
+    canvas.fill(
+        [
+            (-0.90, canvas.cowl - 0.07),
+            (0.90, canvas.cowl - 0.07),
+            (0.93, canvas.cowl + 0.07),
+            (-0.93, canvas.cowl + 0.07),
+        ],
+        PLASTIC,
+    )
     _windscreen(canvas, (0.93, canvas.cowl + 0.02), (0.90, canvas.screen_top + 0.01))
     _holder(canvas)
 
@@ -254,8 +332,10 @@ def _bus_front(canvas: Canvas, lamp: Material, paint: Material) -> None:
     _windscreen(canvas, (0.96, canvas.cowl + 0.02), (0.95, canvas.screen_top))
     canvas.line([(0, canvas.cowl + 0.05), (0, canvas.screen_top)], 0.02, LINE)
     above = canvas.screen_top
-    canvas.fill([(-0.72, above + 0.05), (0.72, above + 0.05), (0.70, above + 0.26),
-                 (-0.70, above + 0.26)], Material((16, 16, 18), 0.9, 0.06))
+    canvas.fill(
+        [(-0.72, above + 0.05), (0.72, above + 0.05), (0.70, above + 0.26), (-0.70, above + 0.26)],
+        Material((16, 16, 18), 0.9, 0.06),
+    )
     for index in range(9):  # the unlit dots of the destination board
         t = -0.56 + 0.14 * index
         canvas.line([(t, above + 0.10), (t + 0.06, above + 0.20)], 0.014, Material((40, 74, 120)))
@@ -273,17 +353,40 @@ def _truck_front(canvas: Canvas, lamp: Material, paint: Material) -> None:
     canvas.rect((-0.74, 0.74), (1.00, 1.40), GRILLE, 0.12)
     for bar in range(4):
         y = 1.06 + bar * 0.095
-        canvas.fill([(-0.71, s(y + 0.05)), (0.71, s(y + 0.05)), (0.71, s(y)), (-0.71, s(y))],
-                    paint if bar % 2 else PLASTIC)
+        canvas.fill(
+            [(-0.71, s(y + 0.05)), (0.71, s(y + 0.05)), (0.71, s(y)), (-0.71, s(y))],
+            paint if bar % 2 else PLASTIC,
+        )
     canvas.disc(0, s(1.48), (0.13, 0.05), CHROME)
     for side in (-1, 1):
-        canvas.fill([(side * 0.80, s(1.36)), (side * 0.94, s(1.36)), (side * 0.94, s(1.06)),
-                     (side * 0.80, s(1.06))], PLASTIC)
-        canvas.fill([(side * 0.95, s(1.32)), (side * 0.99, s(1.32)), (side * 0.99, s(1.14)),
-                     (side * 0.95, s(1.14))], AMBER)
+        canvas.fill(
+            [
+                (side * 0.80, s(1.36)),
+                (side * 0.94, s(1.36)),
+                (side * 0.94, s(1.06)),
+                (side * 0.80, s(1.06)),
+            ],
+            PLASTIC,
+        )
+        canvas.fill(
+            [
+                (side * 0.95, s(1.32)),
+                (side * 0.99, s(1.32)),
+                (side * 0.99, s(1.14)),
+                (side * 0.95, s(1.14)),
+            ],
+            AMBER,
+        )
     _windscreen(canvas, (0.94, canvas.cowl + 0.02), (0.93, canvas.screen_top))
-    canvas.fill([(-0.96, canvas.screen_top + 0.02), (0.96, canvas.screen_top + 0.02),
-                 (0.96, canvas.screen_top + 0.16), (-0.96, canvas.screen_top + 0.16)], PLASTIC)
+    canvas.fill(
+        [
+            (-0.96, canvas.screen_top + 0.02),
+            (0.96, canvas.screen_top + 0.02),
+            (0.96, canvas.screen_top + 0.16),
+            (-0.96, canvas.screen_top + 0.16),
+        ],
+        PLASTIC,
+    )
     _holder(canvas)
 
 
@@ -309,19 +412,37 @@ def _taxi(canvas: Canvas) -> None:
     second = paint_of((58, 150, 186))
     s, plate = canvas.s, canvas.shape.plate_y
     low = canvas.shape.profile[0][1]
-    canvas.fill([(-1, s(plate - 0.07)), (-0.62, s(plate - 0.09)), (-0.72, s(low + 0.02)),
-                 (-1, s(low + 0.02))], second)
-    canvas.fill([(1, s(plate - 0.07)), (0.62, s(plate - 0.09)), (0.72, s(low + 0.02)),
-                 (1, s(low + 0.02))], second)
+    canvas.fill(
+        [
+            (-1, s(plate - 0.07)),
+            (-0.62, s(plate - 0.09)),
+            (-0.72, s(low + 0.02)),
+            (-1, s(low + 0.02)),
+        ],
+        second,
+    )
+    canvas.fill(
+        [(1, s(plate - 0.07)), (0.62, s(plate - 0.09)), (0.72, s(low + 0.02)), (1, s(low + 0.02))],
+        second,
+    )
     rows, columns = canvas.swatch("sign", Material((206, 212, 214), 0.5, 0.05, 0.06))
     tile = np.full((128, 128, 3), (206, 212, 214), np.uint8)
     (wide, high), _ = cv2.getTextSize("TAXI", cv2.FONT_HERSHEY_SIMPLEX, 1.3, 3)
-    cv2.putText(tile, "TAXI", (64 - wide // 2, 64 + high // 2), cv2.FONT_HERSHEY_SIMPLEX, 1.3,
-                (40, 36, 150), 3, cv2.LINE_AA)
+    cv2.putText(
+        tile,
+        "TAXI",
+        (64 - wide // 2, 64 + high // 2),
+        cv2.FONT_HERSHEY_SIMPLEX,
+        1.3,
+        (40, 36, 150),
+        3,
+        cv2.LINE_AA,
+    )
     inner = SWATCH_PX - 2 * SWATCH_MARGIN_PX
     tile = cv2.resize(tile[46:82], (inner, inner), interpolation=cv2.INTER_AREA)
-    canvas.colour[rows, columns][SWATCH_MARGIN_PX:-SWATCH_MARGIN_PX,
-                                 SWATCH_MARGIN_PX:-SWATCH_MARGIN_PX] = tile
+    canvas.colour[rows, columns][
+        SWATCH_MARGIN_PX:-SWATCH_MARGIN_PX, SWATCH_MARGIN_PX:-SWATCH_MARGIN_PX
+    ] = tile
 
 
 def _hub(canvas: Canvas) -> None:
@@ -343,23 +464,36 @@ def _side(canvas: Canvas, bands: bool) -> None:
     end = shape.length - (0.55 if shape.height < 2.2 else 0.35)
     belt = shape.belt + 0.02
     depths = np.linspace(start, end, 24)
-    roof = [(float(d), profile.height_at_depth(float(d)) - (0.40 if bands else 0.12))
-            for d in depths]
+    roof = [
+        (float(d), profile.height_at_depth(float(d)) - (0.40 if bands else 0.12)) for d in depths
+    ]
     lower = [(end, belt), (start, belt)]
     window = [(d, max(y, belt + 0.02)) for d, y in roof]
     canvas.fill([*window, *lower], GLASS, front=False)
     gaps = np.arange(start + 1.4, end, 1.5) if bands else (start + 1.0, start + 1.95)
     for d in gaps:
-        canvas.line([(float(d), belt - 0.02), (float(d), shape.height)], 0.07,
-                    GRILLE, front=False)
+        canvas.line([(float(d), belt - 0.02), (float(d), shape.height)], 0.07, GRILLE, front=False)
     for d in (start - 0.1, start + 1.0, start + 1.95):
         canvas.line([(d, shape.sill + 0.08), (d, belt)], 0.008, LINE, front=False)
     canvas.line([(start, belt - 0.12), (end, belt - 0.10)], 0.010, LINE, front=False)
-    canvas.fill([(0.2, shape.sill + 0.09), (shape.length, shape.sill + 0.09),
-                 (shape.length, shape.sill - 0.05), (0.2, shape.sill - 0.05)], PLASTIC, front=False)
+    canvas.fill(
+        [
+            (0.2, shape.sill + 0.09),
+            (shape.length, shape.sill + 0.09),
+            (shape.length, shape.sill - 0.05),
+            (0.2, shape.sill - 0.05),
+        ],
+        PLASTIC,
+        front=False,
+    )
     for axle in shape.axles:
         angle = np.linspace(0, 2 * np.pi, 33)
         reach = shape.wheel_radius * 1.17
-        canvas.fill([(axle + reach * float(np.cos(a)),
-                      shape.wheel_radius + reach * float(np.sin(a))) for a in angle],
-                    HOLLOW, front=False)
+        canvas.fill(
+            [
+                (axle + reach * float(np.cos(a)), shape.wheel_radius + reach * float(np.sin(a)))
+                for a in angle
+            ],
+            HOLLOW,
+            front=False,
+        )

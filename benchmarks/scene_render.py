@@ -66,7 +66,8 @@ class Renderer:
         time_s = index / fps
         scene, camera = self._scene, self._scene.camera
         present = [
-            (model.vehicle.front_m(time_s), model) for model in self._models
+            (model.vehicle.front_m(time_s), model)
+            for model in self._models
             if -model.vehicle.length_m < model.vehicle.front_m(time_s) <= START_M + 1
         ]
         present.sort(key=lambda pair: -pair[0])
@@ -99,7 +100,7 @@ class Renderer:
         """What the sensor makes of the light: exposure, lens, noise."""
         cloud = 0.05 * np.sin(time_s / 4.1) + 0.025 * np.sin(time_s / 1.7 + 1)
         tint = np.float32([1.02 - 0.4 * cloud, 1.0, 1.0 + 0.4 * cloud])
-        light = light * self._falloff * (tint * np.float32(1.28 + cloud)) + 0.006
+        light = light * self._falloff * (tint * np.float32(1.34 + cloud)) + 0.006
         light = cv2.GaussianBlur(light, (0, 0), 0.65)
         tone = np.sqrt(np.clip(light * (1 + 0.10 * light) / (1 + 0.28 * light), 0, 1))
         noise = np.empty_like(tone)
@@ -108,6 +109,7 @@ class Renderer:
         cv2.setRNGSeed(int(rng.integers(2**31)))
         cv2.randn(noise, 0.0, 1.0)
         noise = noise * 0.6 + noise.mean(axis=2, keepdims=True) * 0.8
+        tone = 0.7 * tone + 0.3 * tone**2 * (3 - 2 * tone)  # a camera's contrast
         tone = tone * 255 + noise * (2.6 - 1.2 * tone)
         return np.clip(tone, 0, 255).astype(np.uint8)
 

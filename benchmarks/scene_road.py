@@ -61,8 +61,9 @@ def draw_road(camera: Camera, rng: np.random.Generator) -> F32:
     colour = np.float32([0.150, 0.152, 0.150])[None, None] * tone[..., None]
 
     seam = _tile(_noise(rng, 128, 3.0), z * 0.0 + 0.3, z, 11.0) * 0.05
-    crack = _band(x - seam - 2.35, -0.008, 0.008, 0.012) * np.clip(_tile(
-        _noise(rng, 128, 5.0), x * 0, z, 40.0), 0, 1)
+    crack = _band(x - seam - 2.35, -0.008, 0.008, 0.012) * np.clip(
+        _tile(_noise(rng, 128, 5.0), x * 0, z, 40.0), 0, 1
+    )
     joint = _band(np.mod(z + 0.02 * mottle, 17.0), 5.0, 5.03, 0.03)
     colour *= (1 - 0.5 * np.maximum(crack, 0.7 * joint))[..., None]
 
@@ -73,11 +74,15 @@ def draw_road(camera: Camera, rng: np.random.Generator) -> F32:
     white = np.maximum(white, _band(x, edge - 0.075, edge + 0.075, 0.02))
     _mix(colour, white * worn, np.float32([0.46, 0.47, 0.47]))
     for middle in (-edge - 0.15, -edge + 0.15):
-        _mix(colour, _band(x, middle - 0.07, middle + 0.07, 0.02) * worn,
-             np.float32([0.07, 0.30, 0.46]))
+        _mix(
+            colour,
+            _band(x, middle - 0.07, middle + 0.07, 0.02) * worn,
+            np.float32([0.07, 0.30, 0.46]),
+        )
 
     leaves = _tile(_noise(rng, 256, 5.0), x, z * 0.5, 5.0) + 0.8 * _tile(
-        _noise(rng, 256, 14.0), x, z * 0.5, 12.0)
+        _noise(rng, 256, 14.0), x, z * 0.5, 12.0
+    )
     shade = np.clip(0.5 + 0.9 * leaves, 0, 1) * np.clip((-1.6 - x) / 3.5, 0, 1)
     kerb = edge + 0.75
     for side, width in ((-1, 0.32), (1, 0.32)):

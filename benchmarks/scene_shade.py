@@ -192,8 +192,9 @@ def _sample(picture: np.ndarray, at: F32) -> F32:
     padded = np.zeros((-(-count // width) * width, 2), np.float32)
     padded[:count] = at
     grid = padded.reshape(-1, width, 2)
-    out = cv2.remap(picture, grid[..., 0], grid[..., 1], cv2.INTER_LINEAR,
-                    borderMode=cv2.BORDER_REPLICATE)
+    out = cv2.remap(
+        picture, grid[..., 0], grid[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     return out.reshape(-1, 3)[:count].astype(np.float32)
 
 

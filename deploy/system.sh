@@ -132,7 +132,7 @@ need_tests() {
 }
 
 need_container() {
-    install buildah debootstrap || say "Without buildah and debootstrap the container test is skipped."
+    install buildah mmdebstrap || say "Without buildah and mmdebstrap the container test is skipped."
 }
 
 case ${1:-} in

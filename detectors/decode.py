@@ -69,7 +69,8 @@ _ALLOWED = _mask()
 def is_legal(text: str) -> bool:
     """Whether a bare text (no dot, no spaces) follows the grammar."""
     return any(
-        len(text) == len(template) and all(c in allowed for c, allowed in zip(text, template, strict=True))
+        len(text) == len(template)
+        and all(c in allowed for c, allowed in zip(text, template, strict=True))
         for template in TEMPLATES
     )
 

@@ -84,9 +84,7 @@ def rectify(
     the reader saw in training. Parts outside the picture repeat its edge.
     """
     quad = np.asarray(corners, np.float32)
-    length = max(
-        float(np.linalg.norm(quad[1] - quad[0])), float(np.linalg.norm(quad[2] - quad[3]))
-    )
+    length = max(float(np.linalg.norm(quad[1] - quad[0])), float(np.linalg.norm(quad[2] - quad[3])))
     # a plate much larger than the target is sampled at twice the size, then averaged
     factor = 2 if length > 2.0 * size[0] else 1
     width, height = size[0] * factor, size[1] * factor

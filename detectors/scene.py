@@ -64,7 +64,8 @@ class SceneNet:
         side = self.options.side
         for other, needed in ((2 * side, 1.2 * side), (side // 2, 0.3 * side)):
             empty = [
-                index for index, image in enumerate(images)
+                index
+                for index, image in enumerate(images)
                 if not found[index].plates and max(image.shape[:2]) >= needed
             ]
             again = self._look(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import re
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +14,8 @@ from pipeline.errors import AlertServiceError, ConfigError
 MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
 """Largest message either side takes: a hit with the largest JPEG, twice over."""
 
+_ADDRESS: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s/:\[\]]+):(\d{1,5})")
+_LARGEST_PORT: Final = 65_535
 _OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
@@ -36,6 +40,28 @@ _ADVICE: Final = {
 }
 
 
+class Backoff:
+    """Pauses between attempts: doubling up to a cap, each drawn at random below it.
+
+    "Full jitter": after an outage many clients come back spread out, not all at once.
+    """
+
+    def __init__(self, initial_s: float, max_s: float) -> None:
+        self._initial_s = initial_s
+        self._max_s = max_s
+        self.failures = 0
+
+    def reset(self) -> None:
+        """An attempt has succeeded."""
+        self.failures = 0
+
+    def next_s(self) -> float:
+        """How long to pause after one more failure; at least half of ``initial_s``."""
+        cap_s = min(self._max_s, self._initial_s * 2.0 ** min(self.failures, 32))
+        self.failures += 1
+        return max(self._initial_s / 2, random.uniform(0, cap_s))
+
+
 def read_pem(path: Path, what: str) -> bytes:
     """Read a certificate or key.
 
@@ -48,6 +74,20 @@ def read_pem(path: Path, what: str) -> bytes:
         raise ConfigError(f"{what} = {path}: cannot be read: {error.strerror}") from error
 
 
+def check_address(address: str, what: str) -> None:
+    """Refuse what gRPC would misunderstand: it takes port 99999 for 34463, for one.
+
+    Raises:
+        ConfigError: ``address`` is not ``host:port``.
+    """
+    match = _ADDRESS.fullmatch(address)
+    if match is None or int(match[2]) > _LARGEST_PORT:
+        raise ConfigError(
+            f"{what} = {address!r}: write host:port, for example 127.0.0.1:50051, "
+            f"with a port of at most {_LARGEST_PORT}"
+        )
+
+
 def open_channel(
     target: str, ca: Path | None = None, cert: Path | None = None, key: Path | None = None
 ) -> grpc.Channel:
@@ -57,8 +97,11 @@ def open_channel(
     ``cert`` and ``key`` we show a certificate too.
 
     Raises:
-        ConfigError: a file cannot be read, or one of ``cert`` and ``key`` is missing.
+        ConfigError: the target is no address, a file cannot be read, or one of ``cert`` and
+            ``key`` is missing.
     """
+    if not target.startswith("unix:"):
+        check_address(target, "the alert service's address")
     if (cert is None) != (key is None):
         raise ConfigError("a client certificate needs both files: give --cert and --key")
     if ca is None and cert is None:

@@ -12,11 +12,10 @@ from typing import Any, Final
 
 import grpc
 import structlog
-import tenacity
 
 from checkpoint.v1 import alerts_pb2 as pb
 from checkpoint.v1 import alerts_pb2_grpc
-from pipeline.alert_channel import explain, open_channel
+from pipeline.alert_channel import Backoff, explain, open_channel
 from pipeline.convert import alert_from_pb, match_kind_to_pb, review_state_to_pb
 from pipeline.errors import AlertServiceError
 from pipeline.types import Alert, MatchKind, ReviewState
@@ -186,15 +185,14 @@ class CheckpointClient:
 
     def _subscribe(self, request: pb.SubscribeRequest, backoff_max_s: float) -> Iterator[Alert]:
         seen: OrderedDict[tuple[str, int], None] = OrderedDict()
-        backoff = tenacity.wait_random_exponential(multiplier=0.2, max=backoff_max_s)
-        attempt = tenacity.RetryCallState(tenacity.Retrying(), None, (), {})
+        backoff = Backoff(0.1, backoff_max_s)
         first = True
         while not self._closed.is_set():
             call = self._stub.Subscribe(request)
             try:
                 for response in call:
                     first = False
-                    attempt.attempt_number = 1
+                    backoff.reset()
                     event = response.WhichOneof("event")
                     if event == "cursor":
                         request.after_sequence = response.cursor.sequence
@@ -226,7 +224,6 @@ class CheckpointClient:
                 raise AlertServiceError(f"alert service at {self.target}: {error}") from error
             finally:
                 call.cancel()
-            if attempt.attempt_number == 1:
+            if backoff.failures == 0:
                 _log.warning("feed interrupted; connecting again", reason=problem)
-            self._closed.wait(max(0.05, backoff(attempt)))
-            attempt.attempt_number += 1
+            self._closed.wait(backoff.next_s())

@@ -162,9 +162,23 @@ class AlertFeed:
         if events[0].sequence != self.end + 1:
             _log.error("gap in the feed", after=self.end, next=events[0].sequence)
             self._kept.clear()
+        for event in events:
+            if event.kind is EventKind.REVIEW:
+                self._carry_review(event)
         self._kept.extend(events)
         self.end = events[-1].sequence
         self.wake()
+
+    def _carry_review(self, review: FeedEvent) -> None:
+        """Give the kept events of a reviewed alert the decision that now stands."""
+        for place, event in enumerate(self._kept):
+            if event.alert.hit.id == review.alert.hit.id:
+                alert = pb.Alert()
+                alert.CopyFrom(review.alert)
+                alert.sequence = event.sequence
+                alert.hit.CopyFrom(event.alert.hit)
+                alert.received_at.CopyFrom(event.alert.received_at)
+                self._kept[place] = FeedEvent(event.sequence, event.kind, alert)
 
     def _set_problem(self, problem: str | None) -> None:
         if problem != self.problem:

@@ -27,7 +27,7 @@ from redis import Redis
 
 from checkpoint.v1 import alerts_pb2 as pb
 from checkpoint.v1 import alerts_pb2_grpc
-from pipeline.alert_channel import MAX_MESSAGE_BYTES, read_pem
+from pipeline.alert_channel import MAX_MESSAGE_BYTES, check_address, read_pem
 from pipeline.alert_feed import AlertFeed
 from pipeline.alert_servicer import AlertsServicer
 from pipeline.alert_store import AlertStore
@@ -234,8 +234,9 @@ def refuse_exposure(settings: AlertSettings) -> None:
     """Refuse to listen beyond this machine without TLS.
 
     Raises:
-        ConfigError: naming what would be exposed, and to whom.
+        ConfigError: naming what would be exposed, and to whom; or the address is none.
     """
+    check_address(settings.listen, "alerts.listen")
     host = settings.listen.rpartition(":")[0].strip("[]")
     if host == "localhost" or _is_loopback(host):
         return

@@ -9,6 +9,7 @@ from typing import Any, Final, NoReturn
 
 import grpc
 import structlog
+from google.protobuf.message import DecodeError
 
 from checkpoint.v1 import alerts_pb2 as pb
 from checkpoint.v1 import alerts_pb2_grpc
@@ -87,6 +88,8 @@ class AlertsServicer(alerts_pb2_grpc.AlertsServicer):
                     yield answer
             if self._stopping.is_set():
                 await _abort(context, grpc.StatusCode.UNAVAILABLE, _STOPPING)
+            if wrong := await reader:
+                await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, wrong)
         finally:
             reader.cancel()
             stopping.cancel()
@@ -287,14 +290,18 @@ class AlertsServicer(alerts_pb2_grpc.AlertsServicer):
 
 async def _read(
     requests: AsyncIterator[pb.PublishRequest], queue: asyncio.Queue[pb.PublishRequest | None]
-) -> None:
-    """Move requests into the bounded queue; None at the end, however it came."""
+) -> str | None:
+    """Move requests into the bounded queue, then None; returns what was wrong with the last."""
+    wrong = None
     try:
         async for request in requests:
             await queue.put(request)
+    except DecodeError as error:
+        wrong = f"this message is no PublishRequest: {error}"
     except Exception as error:
-        _log.info("publisher's stream broke", reason=str(error))
+        _log.info("a publisher's stream broke", reason=str(error))
     await queue.put(None)
+    return wrong
 
 
 async def _next_batch(

@@ -70,6 +70,8 @@ class AlertStore:
         self._redis: Any = redis  # its answers are typed for every protocol and decoding at once
         self._base = f"{prefix}:alerts"
         self._own_server = own_server
+        patience_s = redis.connection_pool.connection_kwargs.get("socket_timeout") or 2.0
+        self._longest_wait_s = float(patience_s) / 2
         self.durability = Durability.NONE
 
     def connect(self, *, require_durable: bool = True) -> Feed:
@@ -166,11 +168,13 @@ class AlertStore:
         )
 
     def wait(self, after: int, timeout_s: float) -> bool:
-        """Wait for an event beyond ``after``; False if none came within ``timeout_s``."""
+        """Wait for an event beyond ``after``; False if none came within ``timeout_s``.
+
+        It waits at most half of the client's own time-out for an answer.
+        """
+        block_ms = max(1, int(min(timeout_s, self._longest_wait_s) * 1000))
         with _unavailable():
-            found = self._redis.xread(
-                {self._key("feed"): f"{after}-0"}, count=1, block=max(1, int(timeout_s * 1000))
-            )
+            found = self._redis.xread({self._key("feed"): f"{after}-0"}, count=1, block=block_ms)
         return bool(found)
 
     def events(self, after: int, limit: int) -> list[StoredAlert]:

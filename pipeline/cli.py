@@ -8,6 +8,11 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+# gRPC reads these when it is imported. Its own lines on stderr would repeat, in a maintainer's
+# words, what our messages say; and we fork only to execute other programs.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
+
 import structlog
 import typer
 

@@ -51,17 +51,7 @@ class CameraSettings(Settings):
     stall_timeout_s: float = Field(default=4.0, gt=0)
     frozen_timeout_s: float = Field(default=20.0, gt=0)
     backoff_initial_s: float = Field(default=0.5, gt=0)
-    backoff_max_s: float = Field(default=4.0, gt=0)
-
-    @property
-    def display_source(self) -> str:
-        """The source without its credentials."""
-        return redact(self.source)
-
-    @property
-    def live(self) -> bool:
-        """True for a stream that does not wait for its reader."""
-        return "://" in self.source and not self.source.startswith("file://")
+    backoff_max_s: float = Field(default=3.0, gt=0)
 
 
 class RecognitionSettings(Settings):

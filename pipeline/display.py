@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Final
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -12,24 +13,36 @@ from rich.text import Text
 from pipeline.events import Summary
 from pipeline.types import Hit, MatchKind, Passage, PlateClass
 
-_STYLES = {
-    PlateClass.BLUE: "bold white on #1040b0",
-    PlateClass.YELLOW_SINGLE: "bold black on #ffc000",
-    PlateClass.YELLOW_DOUBLE: "bold black on #ffc000",
-    PlateClass.COACH: "bold black on #ffc000",
-    PlateClass.TRAILER: "bold black on #ffc000",
-    PlateClass.MOTORCYCLE: "bold black on #ffc000",
-    PlateClass.GREEN_SMALL: "bold black on #7fd49a",
-    PlateClass.GREEN_LARGE: "bold black on #b5d45a",
-    PlateClass.TRACTOR: "bold white on #107040",
-    PlateClass.HK_MACAU: "bold white on black",
-    PlateClass.EMBASSY: "bold white on black",
-    PlateClass.CONSULATE: "bold white on black",
+PLATE_STYLES: Final = {
+    PlateClass.BLUE: "bold white on #0b4ea2",
+    PlateClass.YELLOW_SINGLE: "bold black on #f5c400",
+    PlateClass.YELLOW_DOUBLE: "bold black on #f5c400",
+    PlateClass.GREEN_SMALL: "bold black on #6fd08c",
+    PlateClass.GREEN_LARGE: "bold black on #b8d432",
+    PlateClass.COACH: "bold black on #f5c400",
+    PlateClass.MOTORCYCLE: "bold black on #f5c400",
+    PlateClass.TRAILER: "bold black on #f5c400",
+    PlateClass.HK_MACAU: "bold white on #101010",
+    PlateClass.EMBASSY: "bold white on #101010",
+    PlateClass.CONSULATE: "bold white on #101010",
+    PlateClass.TRACTOR: "bold white on #1d7a3a",
+    PlateClass.POLICE: "bold black on #f2f2f2",
+    PlateClass.WJ: "bold #b00020 on #f2f2f2",
+    PlateClass.ARMY: "bold #b00020 on #f2f2f2",
+    PlateClass.EMERGENCY: "bold #b00020 on #f2f2f2",
+    PlateClass.TEMPORARY: "bold black on #cfe2f7",
 }
-_KINDS = {
-    MatchKind.EXACT: ("▲ HIT", "bold white on red"),
-    MatchKind.POSSIBLE: ("△ POSSIBLE", "bold black on yellow"),
-    MatchKind.PARTIAL: ("◇ PARTIAL", "bold black on cyan"),
+"""Text and ground as on the plate itself."""
+
+KIND_STYLES: Final = {
+    MatchKind.EXACT: "bold white on #b00020",
+    MatchKind.POSSIBLE: "bold black on #ffb300",
+    MatchKind.PARTIAL: "bold black on #80cbc4",
+}
+_KIND_LABELS: Final = {
+    MatchKind.EXACT: "▲ HIT",
+    MatchKind.POSSIBLE: "△ POSSIBLE",
+    MatchKind.PARTIAL: "◇ PARTIAL",
 }
 _COLUMNS = (
     ("time", 7),
@@ -44,13 +57,12 @@ _COLUMNS = (
 )
 
 
-def plate_badge(plate: str | None, plate_class: PlateClass | None) -> Text:
-    """A plate in its class's colours: ``辽A·12345``."""
-    if plate is None:
-        return Text("unreadable", style="dim italic")
-    style = _STYLES.get(plate_class or PlateClass.OTHER, "bold black on white")
-    shown = f"{plate[:2]}·{plate[2:]}" if len(plate) in (7, 8) else plate
-    return Text(f" {shown} ", style=style)
+def plate_text(text: str | None, plate_class: PlateClass | None) -> Text:
+    """A plate in the colours of its class: ``辽A·12345``; what was not read says so."""
+    if text is None:
+        return Text("unreadable", style="italic yellow")
+    style = PLATE_STYLES.get(plate_class, "bold reverse") if plate_class else "bold reverse"
+    return Text(f" {text[:2]}·{text[2:]} ", style=style)
 
 
 class RunDisplay:
@@ -75,7 +87,7 @@ class RunDisplay:
                 Text(clock_time(record.start_s)),
                 Text(record.camera),
                 Text(record.lane or "–"),
-                plate_badge(record.plate, record.plate_class),
+                plate_text(record.plate, record.plate_class),
                 Text(record.plate_class.value if record.plate_class else "–"),
                 Text(sure),
                 Text(str(record.reads)),
@@ -86,13 +98,13 @@ class RunDisplay:
 
     def hit(self, record: Hit) -> None:
         """The hit under its passage: kind, entry and what the officer is to do."""
-        label, style = _KINDS[record.kind]
+        label, style = _KIND_LABELS[record.kind], KIND_STYLES[record.kind]
         entry = record.entry
         line = Text.assemble(
             "  ",
             ("↺ RETRACTED" if record.retracted else f" {label} ", style),
             " ",
-            plate_badge(entry.plate, entry.plate_class or record.passage.plate_class),
+            plate_text(entry.plate, entry.plate_class or record.passage.plate_class),
             f" {100 * record.probability:.1f} %  priority {entry.priority}  ",
             (entry.category, "bold"),
             f"  {entry.disposition}  [list v{record.list_version}] ",

@@ -5,6 +5,7 @@
     ├── InputError           a picture, video or list cannot be used          (exit status 1)
     ├── SourceError          a camera or file does not deliver frames         (exit status 1)
     ├── WeightsError         a model file is missing, altered or unusable     (exit status 2)
+    ├── OutboxError          the disk cannot keep a hit (in outbox.py)        (exit status 1)
     ├── WatchlistError       an entry is refused, or the list is inconsistent (exit status 1)
     ├── StoreUnavailable     Redis is away or refuses                         (exit status 1)
     ├── AlertServiceError    the alert service is away or refuses             (exit status 1)
@@ -19,12 +20,13 @@ from __future__ import annotations
 import re
 from typing import ClassVar
 
-_CREDENTIALS = re.compile(r"(?<=://)[^/?#\s]*@")
+_CREDENTIALS = re.compile(r"(?<=://)\S*@")  # to the last @: a password may hold one
+_SECRET_FIELDS = re.compile(r"(?i)\b((?:pass(?:word|wd)?|pwd|token|auth|secret)=)[^&;\s/]*")
 
 
 def redact(text: str) -> str:
-    """Hide user and password of every URL in ``text``: ``rtsp://***@host/path``."""
-    return _CREDENTIALS.sub("***@", text)
+    """Hide user, password and token of every URL in ``text``: ``rtsp://***@host/path``."""
+    return _SECRET_FIELDS.sub(r"\1***", _CREDENTIALS.sub("***@", text))
 
 
 class CheckpointError(Exception):

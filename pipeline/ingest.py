@@ -24,6 +24,7 @@ import structlog
 from pipeline.camera import LEGAL_CHANGES, Backoff, CameraState, CameraStatus, Freeze, StopReason
 from pipeline.clock import Clock, SystemClock
 from pipeline.config import CameraSettings
+from pipeline.detached import DetachedSource
 from pipeline.errors import CheckpointError, InputError, SourceError, redact
 from pipeline.mailbox import Mailboxes
 from pipeline.source import EndOfMedia, Sample, Source, display_name, is_live, open_source
@@ -37,50 +38,8 @@ _LATE_S = 1.0
 _OPEN_GRACE_S = 1.0
 
 
-class _Stopped(Exception):  # noqa: N818 (a request, no error)
+class _Stopped(Exception):
     """The camera was asked to stop."""
-
-
-class _Opening(threading.Thread):
-    """Opens a stream in a thread of its own, so that a stop need not wait for a time-out.
-
-    Libav cannot be interrupted while it connects. An abandoned opening ends at its own
-    time-out, and closes what it opened too late.
-    """
-
-    def __init__(self, name: str, opener: Callable[[], Source]) -> None:
-        super().__init__(name=name, daemon=True)
-        self._opener = opener
-        self._lock = threading.Lock()
-        self._abandoned = False
-        self._source: Source | None = None
-        self._error: Exception | None = None
-
-    def run(self) -> None:
-        try:
-            source = self._opener()
-        except Exception as error:
-            self._error = error
-            return
-        with self._lock:
-            self._source = source
-            late = self._abandoned
-        if late:
-            source.close()
-
-    def result(self) -> Source:
-        """The opened source, or the error, once the thread has ended."""
-        if self._source is None:
-            raise self._error or SourceError("the source did not open")
-        return self._source
-
-    def abandon(self) -> None:
-        """Take no interest in the result any more."""
-        with self._lock:
-            self._abandoned = True
-            source = self._source
-        if source is not None:
-            source.close()
 
 
 class CameraWorker:
@@ -92,8 +51,9 @@ class CameraWorker:
             closed when the camera stops.
         pace: play a file at its own speed, as a live camera would: its frames may be dropped.
         loop: begin a file again at its end; media time goes on.
-        clock, opener, wait, rng: seams for tests. ``opener`` opens the source; ``wait`` sleeps
-            for so many seconds and returns True where the camera is to stop.
+        clock, opener, wait, rng: seams for tests. ``opener`` opens the source, which is then
+            read in the camera's own thread; ``wait`` sleeps for so many seconds and returns
+            True where the camera is to stop.
     """
 
     def __init__(
@@ -117,6 +77,8 @@ class CameraWorker:
         self._loop = loop and not self._live
         self._clock = clock or SystemClock()
         self._opener = opener or self._open_settings
+        self._detached = self._live and opener is None
+        self._helper: DetachedSource | None = None
         self._stop = threading.Event()
         self._wait = wait or self._stop.wait
         self._backoff = Backoff(settings.backoff_initial_s, settings.backoff_max_s, rng)
@@ -130,7 +92,6 @@ class CameraWorker:
         self._thread = threading.Thread(
             target=self.run, name=f"camera-{settings.name}", daemon=True
         )
-        self._opening: _Opening | None = None
         self._shutdown_drops = 0
         self._sequence = 0
         self._last_frame_s: float | None = None
@@ -191,8 +152,6 @@ class CameraWorker:
             problem = _describe(error)
             _log.error("camera failed", camera=self.camera, error=problem)
         finally:
-            if self._opening is not None:
-                self._opening.abandon()
             self._mailboxes.close(self.camera)
             with self._lock:
                 self._status = replace(
@@ -203,7 +162,7 @@ class CameraWorker:
     def _run_live(self) -> None:
         while True:
             try:
-                source = self._open_beside()
+                source = self._open_live()
                 try:
                     self._stream(source)
                 finally:
@@ -355,26 +314,28 @@ class CameraWorker:
             stall_timeout_s=self._settings.stall_timeout_s,
         )
 
-    def _open_beside(self) -> Source:
-        """Open in a helper thread, at most one at a time, and give up on it at the time-out."""
+    def _open_live(self) -> Source:
+        """Open the stream; one attempt at a time, given up at the time-out or at a stop."""
+        self._raise_if_stopped()
+        if not self._detached:
+            return self._opener()
         silent = SourceError(
             f"{self._status.source}: no usable answer within "
             f"{self._settings.connect_timeout_s:g} s; check that a camera answers there"
         )
-        self._raise_if_stopped()
-        if self._opening is not None and self._opening.is_alive():
+        if self._helper is not None and not self._helper.finished:
             raise silent  # the attempt before this one still hangs
-        opening = self._opening = _Opening(f"camera-{self.camera}-open", self._opener)
-        opening.start()
+        helper = self._helper = DetachedSource(f"camera-{self.camera}-stream", self._opener)
         give_up_s = self._clock.monotonic() + self._settings.connect_timeout_s + _OPEN_GRACE_S
-        while opening.is_alive():
-            opening.join(_POLL_S)
-            self._raise_if_stopped()
-            if opening.is_alive() and self._clock.monotonic() > give_up_s:
-                opening.abandon()
-                raise silent
-        self._opening = None
-        return opening.result()
+        try:
+            while not helper.wait_open(_POLL_S):
+                self._raise_if_stopped()
+                if self._clock.monotonic() > give_up_s:
+                    raise silent
+        except BaseException:
+            helper.close()
+            raise
+        return helper
 
     def _enter(self, state: CameraState) -> None:
         """Change the state; a change that is not legal is a mistake in this module."""

@@ -50,6 +50,7 @@ _PUT: Final = (
     "INSERT INTO waiting (hit_id, revision, put_at, checksum, payload) VALUES (?, ?, ?, ?, ?) "
     "ON CONFLICT (hit_id, revision) DO NOTHING"
 )
+_KEPT_PAGES: Final = 4_096  # of 4 KiB: left free in the file for the next hits
 _SIDE_FILES: Final = ("", "-wal", "-shm")
 
 HitKey = tuple[str, int]
@@ -178,9 +179,9 @@ class Outbox:
                     self._connection.executemany(
                         "DELETE FROM waiting WHERE hit_id = ? AND revision = ?", list(keys)
                     )
-                empty = self._connection.execute("SELECT 1 FROM waiting LIMIT 1").fetchone() is None
-                if empty:  # give the disk back after a long time without a link
-                    self._connection.execute("PRAGMA incremental_vacuum").fetchall()
+                free = int(self._connection.execute("PRAGMA freelist_count").fetchone()[0])
+                if free > _KEPT_PAGES:  # give the disk back after a long time without a link
+                    self._connection.execute("PRAGMA incremental_vacuum(500)").fetchall()
             finally:
                 self._connection.execute("PRAGMA synchronous=FULL")
 

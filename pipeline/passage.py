@@ -133,7 +133,8 @@ class PassageBuilder:
         text, score = None, 0.0
         if sighting.plate is not None:
             read = sighting.plate.read
-            text, score = read.text, read.probability
+            text = read.text
+            score = read.probability if text else sighting.plate.detection.confidence
             if sighting.vehicle is not None:
                 score += 0.05  # of two equal reads, the picture that shows the vehicle
         elif sighting.vehicle is not None:

@@ -16,11 +16,10 @@ from typing import Any, Final
 
 import grpc
 import structlog
-import tenacity
 
 from checkpoint.v1 import alerts_pb2 as pb
 from checkpoint.v1 import alerts_pb2_grpc
-from pipeline.alert_channel import explain, open_channel
+from pipeline.alert_channel import Backoff, explain, open_channel
 from pipeline.convert import parse_publish_request, publish_request
 from pipeline.errors import AlertServiceError, CheckpointError
 from pipeline.outbox import HitKey, Outbox, WaitingHit
@@ -32,6 +31,7 @@ WINDOW_HITS: Final = 256
 """How many hits may be under way without an acknowledgement."""
 
 _READ_HITS: Final = 32
+_SETTLED_HITS: Final = 32
 _WAIT_S: Final = 0.2
 _SILENCE_S: Final = 30.0
 """With hits under way and no acknowledgement for this long, the connection is given up."""
@@ -85,11 +85,7 @@ class Publisher:
         self._last_error: str | None = None
         self._published = 0
         self._refused = 0
-        self._failures = 0
-        self._backoff = tenacity.wait_random_exponential(
-            multiplier=backoff_initial_s * 2, max=backoff_max_s
-        )
-        self._least_pause_s = min(backoff_initial_s, backoff_max_s)
+        self._backoff = Backoff(backoff_initial_s, backoff_max_s)
 
     def start(self) -> None:
         """Begin, with what an earlier run left in the outbox."""
@@ -152,7 +148,7 @@ class Publisher:
             if self._stopping.is_set():
                 return
             self._fail(str(problem))
-            self._stopping.wait(self._pause_s())
+            self._stopping.wait(self._backoff.next_s())
 
     def _session(self) -> None:
         """One connection: send what waits, mark what is acknowledged, until it breaks."""
@@ -160,31 +156,43 @@ class Publisher:
             stub = alerts_pb2_grpc.AlertsStub(channel)  # type: ignore[no-untyped-call]
             requests = _Requests(self._outbox, self._stopping)
             call = self._call = stub.Publish(requests)
-            requests.call = call
+            requests.begin(call)
             try:
                 call.initial_metadata()  # returns when the service has taken the call, or failed
                 if call.is_active():
                     self._succeed()
+                acknowledged: list[HitKey] = []
                 for response in call:
-                    self._settle(response)
-                    requests.settle((response.hit_id, response.revision))
+                    key = response.hit_id, response.revision
+                    more = requests.settle(key)
+                    if response.HasField("refusal"):
+                        self._set_aside(key, response.refusal)
+                    else:
+                        acknowledged.append(key)
+                    if not more or len(acknowledged) >= _SETTLED_HITS:
+                        self._forget(acknowledged)
+                        acknowledged = []
+            except grpc.RpcError:
+                if requests.failure is not None:
+                    raise requests.failure from None
+                raise
             finally:
                 requests.end()
                 call.cancel()
 
-    def _settle(self, response: pb.PublishResponse) -> None:
-        key = response.hit_id, response.revision
-        if response.HasField("refusal"):
-            reason = f"{response.refusal.field}: {response.refusal.message}"
-            _log.error("hit refused for good, set aside in the outbox", hit=key[0], reason=reason)
-            self._outbox.refuse(key, reason)
-            self._refused += 1
-        else:
-            self._outbox.done([key])
-            self._published += 1
-        self._failures = 0
+    def _forget(self, acknowledged: list[HitKey]) -> None:
+        """Take what is durable in the service out of the outbox; one step for many."""
+        self._outbox.done(acknowledged)
+        self._published += len(acknowledged)
+        self._backoff.reset()
         with self._progress:
             self._progress.notify_all()
+
+    def _set_aside(self, key: HitKey, refusal: pb.Refusal) -> None:
+        reason = f"{refusal.field}: {refusal.message}"
+        _log.error("hit refused for good, set aside in the outbox", hit=key[0], reason=reason)
+        self._outbox.refuse(key, reason)
+        self._refused += 1
 
     def _succeed(self) -> None:
         self._connected = True
@@ -194,16 +202,10 @@ class Publisher:
         self._report(None)
 
     def _fail(self, problem: str) -> None:
-        self._failures += 1
         if self._last_error is None:
             _log.warning("hits wait in the outbox", reason=problem, waiting=self._outbox.depth())
         self._last_error = problem
         self._report(problem)
-
-    def _pause_s(self) -> float:
-        state = tenacity.RetryCallState(tenacity.Retrying(), None, (), {})
-        state.attempt_number = self._failures
-        return max(self._least_pause_s, self._backoff(state))
 
 
 class _Requests:
@@ -214,6 +216,7 @@ class _Requests:
 
     def __init__(self, outbox: Outbox, stopping: threading.Event) -> None:
         self.call: Any = None
+        self.failure: CheckpointError | None = None
         self._outbox = outbox
         self._stopping = stopping
         self._changed = threading.Condition()
@@ -223,12 +226,24 @@ class _Requests:
         self._ended = False
         self._last_progress_s = time.monotonic()
 
+    def begin(self, call: Any) -> None:
+        """The connection's call; nothing is sent before it is known here."""
+        with self._changed:
+            self.call = call
+            self._changed.notify_all()
+
     def __iter__(self) -> Iterator[pb.PublishRequest]:
         return self
 
     def __next__(self) -> pb.PublishRequest:
         while True:
-            waiting = self._next_waiting()
+            try:
+                waiting = self._next_waiting()
+            except CheckpointError as error:  # the outbox cannot be read
+                if not self._over():
+                    self.failure = error
+                    self.call.cancel()
+                raise StopIteration from None
             if waiting is None:
                 raise StopIteration
             try:
@@ -238,12 +253,13 @@ class _Requests:
                 self._outbox.refuse(waiting.key, str(error))
                 self.settle(waiting.key)
 
-    def settle(self, key: HitKey) -> None:
-        """One hit less under way."""
+    def settle(self, key: HitKey) -> bool:
+        """One hit less under way; True while there are more."""
         with self._changed:
             self._under_way.discard(key)
             self._last_progress_s = time.monotonic()
             self._changed.notify_all()
+            return bool(self._under_way)
 
     def end(self) -> None:
         """The connection is over."""
@@ -253,6 +269,8 @@ class _Requests:
 
     def _next_waiting(self) -> WaitingHit | None:
         """The next hit to send, once there is one and the window has room; None at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.call is not None or self._ended)
         while not self._over():
             with self._changed:
                 if len(self._under_way) >= WINDOW_HITS:
@@ -279,6 +297,6 @@ class _Requests:
 
     def _give_up_if_silent(self) -> None:
         silent_s = time.monotonic() - self._last_progress_s
-        if self._under_way and silent_s > _SILENCE_S and self.call is not None:
+        if self._under_way and silent_s > _SILENCE_S:
             _log.warning("no acknowledgement: connecting anew", silent_s=round(silent_s))
             self.call.cancel()

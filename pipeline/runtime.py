@@ -10,14 +10,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import structlog
 from redis import Redis
 
-from detectors.recogniser import load_recogniser
+from detectors.recogniser import Recogniser, load_recogniser
 from pipeline.alert_service import AlertService
 from pipeline.batching import Batcher
 from pipeline.camera import CameraState, CameraStatus
@@ -148,8 +147,10 @@ class Runtime:
                 if self._recognition:
                     lost = self._recognition.stop(lambda: until_s - self._clock.monotonic())
             finally:
-                if self._service:
-                    self._service.stop(max(until_s - self._clock.monotonic(), 0.5))
+                if self._service and not self._service.stop(
+                    max(until_s - self._clock.monotonic(), 0.5)
+                ):
+                    _log.warning("alert service still ends; acknowledged alerts are stored")
                 self._summary = self._summarise()
                 self._stack.close()
             if lost:
@@ -168,26 +169,33 @@ class Runtime:
                 f"data_dir {settings.data_dir} cannot be made: {error.strerror}; name another"
             ) from error
         self._started_s = self._clock.monotonic()
+        recogniser: Recogniser | None = None
+        if Role.RECOGNISE in settings.roles:  # first: what is wrong with weights is said at once
+            recognition = settings.recognition
+            recogniser = load_recogniser(recognition.weights_dir, threads=recognition.threads)
         redis = self._stack.enter_context(
             open_redis(settings.watchlist, settings.data_dir, fsync="always", check=False)
         )
-        target, ca = settings.alerts.target, settings.alerts.target_ca
         if Role.ALERTS in settings.roles:
             self._service, self.alert_address = self._serve(redis)
-            if target is None:
-                target, ca = self._service.local_target, None
-        if Role.RECOGNISE in settings.roles:
-            recognition = _Recognition(
+        if recogniser is not None:
+            self._recognition = _Recognition(
                 settings,
+                recogniser,
                 Watchlist(redis, settings.watchlist.key_prefix, self._clock),
-                (target or settings.alerts.listen, ca),
+                settings.alerts.target or self._own_service(),
                 self.health,
                 self._listener,
                 self._clock,
                 once=self._once,
             )
-            recognition.start()
-            self._recognition = recognition
+            self._recognition.start()
+
+    def _own_service(self) -> str:
+        """Where this process's own alert service is reached from within."""
+        if self._service is None:
+            raise ConfigError("name alerts.target, the service to publish to, or add role 'alerts'")
+        return self._service.local_target
 
     def _serve(self, redis: Redis) -> tuple[AlertService, str]:
         settings = self._settings
@@ -233,8 +241,9 @@ class _Recognition:
     def __init__(
         self,
         settings: CheckpointSettings,
+        recogniser: Recogniser,
         watchlist: Watchlist,
-        target: tuple[str, Path | None],
+        target: str,
         health: Health,
         listener: Listener,
         clock: Clock,
@@ -246,7 +255,6 @@ class _Recognition:
         self.hit_ids: set[str] = set()
         self._listener = listener
         recognition, data_dir = settings.recognition, settings.data_dir
-        recogniser = load_recogniser(recognition.weights_dir, threads=recognition.threads)
         self.mailboxes = Mailboxes(
             [camera.name for camera in settings.cameras],
             capacity=recognition.mailbox_frames,
@@ -275,11 +283,13 @@ class _Recognition:
         )
         matcher = Matcher(watchlist, settings.checkpoint, clock)
         self._delivery = Delivery(self._spool, self._outbox, matcher, health, self._hit)
-        address, ca = target
+        tls = settings.alerts.tls if settings.alerts.target else None
         self._publisher = Publisher(
             self._outbox,
-            address,
-            ca=ca,
+            target,
+            ca=settings.alerts.target_ca if settings.alerts.target else None,
+            cert=tls.certificate if tls else None,
+            key=tls.key if tls else None,
             report=lambda problem: health.report("publishing", problem),
         )
 

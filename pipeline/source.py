@@ -3,14 +3,14 @@
 A source is opened by :func:`open_source` and read by one thread. It samples by media time,
 so that a clip with a variable frame rate or a strange first timestamp gives the same frames
 whether it is read at full speed or at its own; only sampled frames are converted to BGR.
-What cannot be decoded is counted, logged with its file's name, and left out.
+What cannot be decoded is counted, logged with its file's name, and left out; a frame that a
+decoder could mend is counted and used.
 """
 
 from __future__ import annotations
 
 import math
 import os
-import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -34,17 +34,14 @@ from pipeline.types import ImageBgr
 
 _PICTURE_KINDS = "jpg jpeg jpe jp2 png bmp dib tif tiff webp avif gif pbm pgm ppm"
 PICTURE_SUFFIXES = frozenset(f".{kind}" for kind in _PICTURE_KINDS.split())
-READ_SLICE_S = 0.25
-"""Longest that one read of an RTSP stream blocks, seconds: a stopped camera ends within it."""
 _JUMP_AHEAD_LIVE_S = 10.0
-_SECRET_FIELDS = re.compile(r"(?i)\b((?:pass(?:word|wd)?|pwd|token|auth|secret)=)[^&;\s/]*")
 _log = structlog.get_logger(__name__)
 
 # Broken pictures are reported by name through our own log; OpenCV would repeat them unnamed.
 cv2_logging.setLogLevel(cv2_logging.LOG_LEVEL_SILENT)
 
 
-class EndOfMedia(Exception):  # noqa: N818 (an end is no error)
+class EndOfMedia(Exception):
     """The source has delivered its last frame, or the server has closed the connection."""
 
 
@@ -62,7 +59,7 @@ class Source(Protocol):
     decoded: int
     """Frames decoded so far, sampled or not."""
     broken: int
-    """Packets or pictures that could not be decoded so far."""
+    """Packets or pictures so far that could not be decoded, or not without damage."""
     position_s: float
     """Media time of the last decoded frame, seconds."""
     step_s: float
@@ -92,10 +89,7 @@ def is_live(source: str) -> bool:
 
 def display_name(source: str) -> str:
     """The source as logs and messages may show it: without user, password or token."""
-    if not is_live(source):
-        return source
-    hidden = re.sub(r"(?<=://).*@", "***@", source)  # to the last @: a password may hold one
-    return _SECRET_FIELDS.sub(r"\1***", redact(hidden))
+    return redact(source) if is_live(source) else source
 
 
 def local_path(source: str) -> Path:
@@ -233,20 +227,20 @@ class VideoSource:
             packet = next(self._packets)
         except StopIteration:
             raise self._end() from None
-        except av.error.ExitError:  # nothing came within the slice; the stream can be read on
+        except av.error.ExitError:  # nothing came within the time-out
             self._packets = self._container.demux(self._stream)
             return None
         except av.error.FFmpegError as error:
             if self._live:
                 raise SourceError(f"{self._name}: the stream broke off: {_reason(error)}") from None
-            self._count_broken(error)
+            self._count_broken(_reason(error))
             raise self._end() from None
         try:
             for frame in packet.decode():
                 if isinstance(frame, VideoFrame):
                     self._pending.append(frame)
         except av.error.FFmpegError as error:
-            self._count_broken(error)
+            self._count_broken(_reason(error))
         return self._take(self._pending.popleft()) if self._pending else None
 
     def close(self) -> None:
@@ -260,9 +254,8 @@ class VideoSource:
             pts_s = float(frame.pts * frame.time_base)
         self.position_s = self._clock.at(pts_s)
         self.decoded += 1
-        if frame.is_corrupt:
-            self._count_broken(None)
-            return None
+        if frame.is_corrupt:  # concealed by the decoder: counted, and used all the same
+            self._count_broken("damaged picture")
         if not self._sampler.takes(self.position_s):
             return None
         image = self._reformatter.reformat(frame, format="bgr24").to_ndarray()
@@ -270,11 +263,10 @@ class VideoSource:
             image = np.rot90(image, round(frame.rotation / 90))
         return Sample(self.position_s, np.ascontiguousarray(image, dtype=np.uint8))
 
-    def _count_broken(self, error: av.error.FFmpegError | None) -> None:
+    def _count_broken(self, reason: str) -> None:
         self.broken += 1
         if math.log10(self.broken).is_integer():  # the 1st, 10th, 100th: no flood from one file
-            reason = _reason(error) if error else "damaged picture"
-            _log.warning("frame left out", source=self._name, reason=reason, broken=self.broken)
+            _log.warning("frame broken", source=self._name, reason=reason, broken=self.broken)
 
     def _end(self) -> Exception:
         if self._live or self.decoded:
@@ -293,8 +285,8 @@ def open_source(
 ) -> Source:
     """Open a stream, a video file, a folder of pictures or one picture.
 
-    Opening a stream blocks for at most about twice ``connect_timeout_s``; a read of it
-    returns after ``READ_SLICE_S`` (RTSP over TCP) or ``stall_timeout_s`` (other protocols).
+    Opening a stream blocks for at most about twice ``connect_timeout_s``, a read of it for
+    ``stall_timeout_s``.
 
     Raises:
         InputError: the source cannot be used as it is, and trying again will not help.
@@ -328,7 +320,6 @@ def _open_stream(
 ) -> VideoSource:
     name = display_name(source)
     options: dict[str, str] = {}
-    read_timeout_s = stall_timeout_s
     if source.lower().startswith(("rtsp://", "rtsps://")):
         # No analysis before the first frame: a stream opens in 0.1 s instead of 1 s.
         options = {
@@ -337,10 +328,8 @@ def _open_stream(
             "analyzeduration": "0",
             "fpsprobesize": "0",
         }
-    if source.lower().startswith("rtsp://"):
-        read_timeout_s = min(READ_SLICE_S, stall_timeout_s)
     try:
-        container = av.open(source, options=options, timeout=(connect_timeout_s, read_timeout_s))
+        container = av.open(source, options=options, timeout=(connect_timeout_s, stall_timeout_s))
     except av.error.ProtocolNotFoundError:
         raise InputError(f"{name}: unknown kind of address; use rtsp://host/path") from None
     except (av.error.FFmpegError, ValueError) as error:
@@ -371,3 +360,19 @@ def _advice(error: Exception, timeout_s: float) -> str:
     if isinstance(error, av.error.ExitError | av.error.InvalidDataError | TimeoutError):
         return f"no usable answer within {timeout_s:g} s; check that a camera answers there"
     return f"cannot be reached ({_reason(error)}); check host name and network"
+
+
+def frames_in(source: str) -> int | None:
+    """Frames that a file or folder holds, for a progress bar; None where that is not known."""
+    path = local_path(source)
+    if is_live(source) or not path.exists():
+        return None
+    if path.is_dir():
+        return len(list_pictures(path))
+    if is_picture(path):
+        return 1
+    try:
+        with av.open(f"file:{path}", options={"protocol_whitelist": "file"}) as container:
+            return container.streams.video[0].frames or None
+    except (av.error.FFmpegError, IndexError):
+        return None

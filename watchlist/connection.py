@@ -97,15 +97,15 @@ def _explain(error: redis.RedisError) -> str:
             return f"does not allow this user that command: {said}; extend the user's ACL"
         case redis.BusyLoadingError():
             return "is still loading its data; try again in a moment"
-        case redis.ReadOnlyError():
+        case redis.ResponseError() if "READONLY" in said or "read only replica" in said:
             return "is a read-only replica; send changes of the list to its primary"
-        case redis.exceptions.OutOfMemoryError():
-            return f"is out of memory: {said}; raise its maxmemory, nothing was changed"
+        case redis.ResponseError() if "'maxmemory'" in said:
+            return "is out of memory and refuses changes; raise its maxmemory"
         case redis.TimeoutError():
             return "does not answer in time; see whether it is overloaded or unreachable"
         case redis.ConnectionError():
             return f"cannot be reached: {said}; see whether it runs and the address is right"
-        case redis.ResponseError() if said.startswith(("MISCONF", "READONLY", "NOREPLICAS")):
+        case redis.ResponseError() if said.startswith(("MISCONF", "NOREPLICAS")):
             return f"refuses writes: {said}; see its disk and its log"
         case redis.ResponseError() if said.startswith("BUSY"):
             return "is busy with a long change; try again in a moment"

@@ -105,8 +105,10 @@ class EmbeddedRedis:
             self._folder_fd = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
         return f"/proc/self/fd/{self._folder_fd}/{_SOCKET}"
 
-    def ensure(self) -> None:
+    def ensure(self, loading_s: float | None = None) -> None:
         """Return once a server answers: the one that runs, or one started here.
+
+        A server that loads its data is waited for, at most ``loading_s`` seconds if given.
 
         Raises:
             StoreUnavailable: none can be started, or the one that runs does not answer.
@@ -114,12 +116,17 @@ class EmbeddedRedis:
         with self._lock:
             if self._closed:
                 raise StoreUnavailable(f"embedded Redis in {self.folder}: is closed")
-            deadline = time.monotonic() + _ANSWER_DEADLINE_S
+            began = time.monotonic()
+            deadline = began + _ANSWER_DEADLINE_S
             started: subprocess.Popen[bytes] | None = None
             pause_s = 0.005
             while (answer := self._ask()) is not _Answer.READY:
                 if answer is _Answer.LOADING:
                     deadline = time.monotonic() + _ANSWER_DEADLINE_S
+                    if loading_s is not None and time.monotonic() > began + loading_s:
+                        raise StoreUnavailable(
+                            f"embedded Redis in {self.folder}: is still loading its data"
+                        )
                 elif started is not None and started.poll() is not None:
                     raise StoreUnavailable(self._failure("ended at once"))
                 elif (lock := self._take_lock()) is not None:
@@ -238,7 +245,7 @@ class EmbeddedRedis:
         started.wait()
         if failure or self._child is None:
             raise StoreUnavailable(f"embedded Redis: {path} does not start: {failure}")
-        log.info("redis.started", folder=str(self.folder), server=path, pid=self._child.pid)
+        log.debug("redis.started", folder=str(self.folder), server=path, pid=self._child.pid)
         return self._child
 
     def _spawn(self, command: list[str], lock: int) -> subprocess.Popen[bytes]:
@@ -308,7 +315,7 @@ class EmbeddedConnection(redis.UnixDomainSocketConnection):
         try:
             return cast(socket.socket, super()._connect())  # type: ignore[no-untyped-call]
         except OSError:
-            self._server.ensure()
+            self._server.ensure(loading_s=self.socket_timeout)
             return cast(socket.socket, super()._connect())  # type: ignore[no-untyped-call]
 
 
@@ -325,15 +332,21 @@ def connect_embedded(server: EmbeddedRedis, timeout_s: float) -> redis.Redis:
 
 @contextmanager
 def open_redis(
-    settings: WatchlistSettings, data_dir: Path, *, fsync: Fsync = "everysec"
+    settings: WatchlistSettings,
+    data_dir: Path,
+    *,
+    fsync: Fsync = "everysec",
+    check: bool = True,
 ) -> Iterator[redis.Redis]:
     """A client (values are bytes) of the configured Redis, or of the embedded one.
 
     Both the watchlist and the alert service use it: open it once in a process and share it
-    between threads. It is checked with one PING, so that a Redis that is away is said here.
-    On leaving, an embedded server that this process started is stopped. ``fsync="always"``
-    makes the embedded server confirm nothing before it is on the disk; with a remote Redis
-    that is the server's own business.
+    between threads. On leaving, an embedded server that this process started is stopped.
+
+    ``check=False`` leaves it to the first command to find that a configured Redis is away, for
+    a checkpoint that begins its work without one; the embedded one is always started here.
+    ``fsync="always"`` makes the embedded server confirm nothing before it is on the disk; with
+    a configured Redis that is the server's own business.
 
     Raises:
         ConfigError: the URL cannot be understood.
@@ -342,8 +355,9 @@ def open_redis(
     if settings.redis_url:
         client = connect(settings)
         try:
-            with redis_errors(client):
-                client.ping()
+            if check:
+                with redis_errors(client):
+                    client.ping()
             yield client
         finally:
             client.close()

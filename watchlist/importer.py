@@ -10,7 +10,7 @@ from __future__ import annotations
 import codecs
 import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TextIO
@@ -28,11 +28,15 @@ _PAGE = 500
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of a file: what its cells say, or why it is refused. Lines count from 1."""
+    """One line of a file: what its cells say, or why it is refused. Lines count from 1.
+
+    ``columns`` are those of the file; ``fields`` holds the cells that are not empty.
+    """
 
     line: int
     fields: Mapping[str, object]
     refusal: str | None = None
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +153,7 @@ def _row(line: int, columns: tuple[str, ...], cells: list[str], now: datetime) -
             fields[column] = parse_cell(column, text, now)
         except ValueError as error:
             return Row(line, {}, f"{column}: {error}")
-    return Row(line, fields)
+    return Row(line, fields, columns=columns)
 
 
 def plan_import(
@@ -161,7 +165,8 @@ def plan_import(
     """Compare a file with the list; nothing is changed.
 
     A row is the entry of its ``id`` column; without one, the entry of the same plate, case
-    and category. Entries that the file does not name stay as they are.
+    and category. Entries that the file does not name stay as they are, and so does what an
+    entry says in columns that the file does not have.
 
     Raises:
         StoreUnavailable: Redis is away.
@@ -244,8 +249,17 @@ class _Plan:
         if first != row.line:
             self._refuse(row.line, f"is the same entry as line {first}")
             return
-        valid_from = entry.valid_from if "valid_from" in row.fields else before.valid_from
-        after = replace(entry, id=before.id, valid_from=valid_from)
+        silent = [c for c in COLUMNS if c not in row.columns]
+        if "valid_from" not in row.fields:
+            silent.append("valid_from")
+        kept = {column: getattr(before, column) for column in silent}
+        said = {c: getattr(entry, c) for c in COLUMNS if c != "id"} | kept
+        said.pop("id", None)
+        try:  # what is kept must go with what is new
+            after = make_entry(said, self._now, self._policy, before.id)
+        except WatchlistError as error:
+            self._refuse(row.line, str(error))
+            return
         fields = tuple(c for c in COLUMNS if getattr(before, c) != getattr(after, c))
         if fields:
             self.replaced.append(Replacement(before, after, fields))

@@ -7,12 +7,12 @@ hash tag, so that they run on a cluster too. Each may be sent twice without harm
 from __future__ import annotations
 
 COMMIT = """
--- KEYS: plates, ids, cancelled, meta, staging
+-- KEYS: plates, ids, cancelled, staging
 -- ARGV: token, now (ISO), lineage if the list is new, lowest version to go on from,
 --       version that the change was planned on ('' = any), schema
-local plates, ids, cancelled, meta, staging = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local version = tonumber(redis.call('HGET', meta, 'version') or '0')
-if redis.call('HGET', meta, 'token') == ARGV[1] then
+local plates, ids, cancelled, staging = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local version = tonumber(redis.call('HGET', plates, '@version') or '0')
+if redis.call('HGET', plates, '@token') == ARGV[1] then
   return {version, 0, 'again'}
 end
 if ARGV[5] ~= '' and tonumber(ARGV[5]) ~= version then
@@ -54,27 +54,28 @@ end
 redis.call('DEL', staging)
 if changed > 0 then
   version = math.max(version, tonumber(ARGV[4])) + 1
-  redis.call('HSETNX', meta, 'lineage', ARGV[3])
-  redis.call('HSET', meta, 'version', string.format('%.0f', version), 'updated_at', ARGV[2],
-             'token', ARGV[1], 'schema', ARGV[6])
+  redis.call('HSETNX', plates, '@lineage', ARGV[3])
+  redis.call('HSET', plates, '@version', string.format('%.0f', version), '@updated_at', ARGV[2],
+             '@token', ARGV[1], '@schema', ARGV[6])
 end
 return {version, changed, ''}
 """
 
 CANCEL = """
--- KEYS: plates, ids, cancelled, meta    ARGV: id, now (ISO), cancellation (JSON)
-local plates, ids, cancelled, meta = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local version = tonumber(redis.call('HGET', meta, 'version') or '0')
+-- KEYS: plates, ids, cancelled    ARGV: id, now (ISO), cancellation (JSON)
+local plates, ids, cancelled = KEYS[1], KEYS[2], KEYS[3]
+local version = tonumber(redis.call('HGET', plates, '@version') or '0')
 local plate = redis.call('HGET', ids, ARGV[1])
 if not plate then
   return {version, redis.call('HGET', cancelled, ARGV[1]) or ''}
 end
-local line = drop(plates, plate, ARGV[1])
+-- First the write that Redis allows even when it is out of memory; the rest may follow then.
 redis.call('HDEL', ids, ARGV[1])
+local line = drop(plates, plate, ARGV[1])
 local record = string.sub(line or '', #ARGV[1] + 2) .. '\\n' .. ARGV[3]
 redis.call('HSET', cancelled, ARGV[1], record)
 version = version + 1
-redis.call('HSET', meta, 'version', string.format('%.0f', version), 'updated_at', ARGV[2])
+redis.call('HSET', plates, '@version', string.format('%.0f', version), '@updated_at', ARGV[2])
 return {version, record}
 """
 

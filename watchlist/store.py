@@ -3,13 +3,15 @@
 Keys, all under one prefix and one hash tag (``{checkpoint}:watchlist:…``), so that scripts
 and transactions run on a cluster as well:
 
-    plates     hash   plate → its entries, one line each: ``ID JSON``
+    plates     hash   plate → its entries, one line each: ``ID JSON``; and of the list itself
+                      @version @updated_at @lineage @schema @token
     ids        hash   entry id → plate
     cancelled  hash   entry id → the entry's JSON, a newline, the cancellation's JSON
-    meta       hash   version, updated_at, lineage, schema, token
     staging:…  list   entries on their way in; expires by itself
 
-``version`` counts every change by one and never goes back. ``lineage`` is drawn when a list
+All that a lookup needs is in one hash, so that one HMGET answers it: one step, one version,
+and allowed where a transaction is not (Redis refuses MULTI when it is out of memory).
+``@version`` counts every change by one and never goes back. ``@lineage`` is drawn when a list
 begins: another one, or a lower version, means that Redis came back without its data.
 An entry stays in ``plates`` when it expires; it just no longer matches.
 """
@@ -43,6 +45,7 @@ from watchlist.records import Cancellation, Change, ListLoss, ListState, LookupR
 log = structlog.get_logger(__name__)
 
 SCHEMA = 1
+_ABOUT = ("@version", "@updated_at", "@lineage", "@schema")
 _STAGE_ENTRIES = 1000
 _STAGING_EXPIRES_S = 3600
 _SCAN_COUNT = 500
@@ -67,8 +70,7 @@ class Watchlist:
         self._clock = clock
         base = f"{{{prefix}}}:watchlist"
         self._plates, self._ids = f"{base}:plates", f"{base}:ids"
-        self._cancelled, self._meta_key = f"{base}:cancelled", f"{base}:meta"
-        self._staging = f"{base}:staging"
+        self._cancelled, self._staging = f"{base}:cancelled", f"{base}:staging"
         self._commit_script = client.register_script(scripts.COMMIT)
         self._cancel_script = client.register_script(scripts.CANCEL)
         self._seen = _Meta(0, None, "")
@@ -114,8 +116,8 @@ class Watchlist:
 
     def state(self) -> ListState:
         """Version, age and size of the list."""
-        with redis_errors(self._client), self._client.pipeline(transaction=True) as pipe:
-            pipe.hmget(self._meta_key, "version", "updated_at", "lineage", "schema")
+        with redis_errors(self._client), self._client.pipeline(transaction=False) as pipe:
+            pipe.hmget(self._plates, list(_ABOUT))
             pipe.hlen(self._ids)
             values, count = pipe.execute()
         meta = self._checked(values)
@@ -152,7 +154,9 @@ class Watchlist:
         meanwhile may come or not.
         """
         seen: set[str] = set()
-        for _, row in self._scan(self._plates):
+        for plate, row in self._scan(self._plates):
+            if plate.startswith("@"):
+                continue
             for entry in _parse(row):
                 if entry.id not in seen:
                     seen.add(entry.id)
@@ -220,7 +224,7 @@ class Watchlist:
         record = json.dumps({"reason": reason, "by": by, "at": now}, ensure_ascii=False)
         with redis_errors(self._client):
             reply: Any = self._cancel_script(
-                keys=[self._plates, self._ids, self._cancelled, self._meta_key],
+                keys=[self._plates, self._ids, self._cancelled],
                 args=[entry_id, now, record],
             )
         found = bytes(reply[1])
@@ -250,7 +254,7 @@ class Watchlist:
             try:
                 with redis_errors(self._client):
                     reply: Any = self._commit_script(
-                        keys=[self._plates, self._ids, self._cancelled, self._meta_key, staging],
+                        keys=[self._plates, self._ids, self._cancelled, staging],
                         args=[token, iso(self._clock.now()), token, seen, planned, SCHEMA],
                     )
                 break
@@ -278,15 +282,12 @@ class Watchlist:
         )
 
     def _read(self, plates: Sequence[str]) -> tuple[_Meta, list[bytes | None]]:
-        with redis_errors(self._client), self._client.pipeline(transaction=True) as pipe:
-            pipe.hmget(self._meta_key, "version", "updated_at", "lineage", "schema")
-            if plates:
-                pipe.hmget(self._plates, list(plates))
-            replies = pipe.execute()
-        return self._checked(replies[0]), replies[1] if plates else []
+        with redis_errors(self._client):
+            values: Any = self._client.hmget(self._plates, [*_ABOUT, *plates])
+        return self._checked(values[: len(_ABOUT)]), values[len(_ABOUT) :]
 
     def _checked(self, values: list[bytes | None]) -> _Meta:
-        """Understand ``meta``, and notice when it says less than before."""
+        """Understand what the list says of itself, and notice when that is less than before."""
         version, updated_at, lineage, schema = (v.decode() if v else "" for v in values)
         if int(schema or 0) > SCHEMA:
             raise StoreUnavailable(

@@ -65,7 +65,10 @@ class UltralyticsDetector:
         if not images:
             return []
         answers = self._model.predict(
-            list(images), imgsz=self._side, conf=self._threshold, device=self._device,
+            list(images),
+            imgsz=self._side,
+            conf=self._threshold,
+            device=self._device,
             verbose=False,
         )
         return [self._interpret(answer) for answer in answers]

@@ -32,13 +32,18 @@ class ColourModel(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stack = nn.Sequential(
-            nn.Conv2d(3, 24, 3, 2, 1, bias=False), nn.BatchNorm2d(24), nn.ReLU(inplace=True),
-            Residual(24, 48, 2), Residual(48, 80, 2), Residual(80, 96, 2),
+            nn.Conv2d(3, 24, 3, 2, 1, bias=False),
+            nn.BatchNorm2d(24),
+            nn.ReLU(inplace=True),
+            Residual(24, 48, 2),
+            Residual(48, 80, 2),
+            Residual(80, 96, 2),
         )
         self.drop = nn.Dropout(0.3)
         self.out = nn.Linear(2 * 96, len(CLASSES))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """See the class."""
         maps = self.stack(x / 127.5 - 1)
         pooled = torch.cat((maps.mean((2, 3)), maps.amax((2, 3))), 1)
         return self.out(self.drop(pooled))
@@ -107,7 +112,8 @@ def main() -> None:
     bar.close()
     model = average.model.eval()
     val_images, val_names = load(options.data, "val")
-    small = np.stack([cv2.resize(i, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for i in val_images])
+    area = cv2.INTER_AREA
+    small = np.stack([cv2.resize(i, (SIDE, SIDE), interpolation=area) for i in val_images])
     with torch.no_grad():
         logits = model(torch.from_numpy(small).permute(0, 3, 1, 2).float())
     temperature = fit_single_temperature(logits, val_names)
@@ -115,18 +121,26 @@ def main() -> None:
     sure = probs.max(axis=1) >= LEAST
     right = probs.argmax(axis=1) == val_names
     figures = {
-        "right": round(float(right.mean()), 3), "answered": round(float(sure.mean()), 3),
-        "right_of_answered": round(float(right[sure].mean()), 3), "pictures": len(right),
+        "right": round(float(right.mean()), 3),
+        "answered": round(float(sure.mean()), 3),
+        "right_of_answered": round(float(right[sure].mean()), 3),
+        "pictures": len(right),
     }
     exported = ov.convert_model(model, example_input=torch.zeros(2, 3, SIDE, SIDE))
     exported.reshape({0: ov.PartialShape([-1, 3, SIDE, SIDE])})
     options.weights.mkdir(parents=True, exist_ok=True)
     ov.save_model(exported, options.weights / "colour.xml", compress_to_fp16=True)
     write_entry(
-        options.weights, "colour", ["colour.xml", "colour.bin"],
+        options.weights,
+        "colour",
+        ["colour.xml", "colour.bin"],
         {
-            "input": ["batch", 3, SIDE, SIDE], "classes": [c.value for c in CLASSES],
-            "temperature": temperature, "steps": step, "seed": SEED, "val": figures,
+            "input": ["batch", 3, SIDE, SIDE],
+            "classes": [c.value for c in CLASSES],
+            "temperature": temperature,
+            "steps": step,
+            "seed": SEED,
+            "val": figures,
             "training": f"python -m detectors.training.colour --minutes {options.minutes:g}",
         },
     )

@@ -69,7 +69,8 @@ def light(image: ImageBgr, rng: np.random.Generator) -> ImageBgr:
     if rng.random() < 0.08:  # a lamp's glare
         x, y = rng.uniform(0, width), rng.uniform(0, height)
         yy, xx = np.mgrid[0:height, 0:width].astype(np.float32)
-        spot = np.exp(-((xx - x) ** 2 + (yy - y) ** 2) / (2 * (rng.uniform(0.1, 0.4) * height) ** 2))
+        reach = rng.uniform(0.1, 0.4) * height
+        spot = np.exp(-((xx - x) ** 2 + (yy - y) ** 2) / (2 * reach**2))
         out += (spot * rng.uniform(60, 220))[..., None]
     return np.clip(out, 0, 255).astype(np.uint8)
 

@@ -67,8 +67,14 @@ def frames(recogniser: Recogniser, data: Path) -> tuple[Figures, list[dict[str, 
                         count["reads_right"] += right
                     if not right:
                         read = (hit.read.text, round(hit.read.probability, 3)) if hit else None
-                        misses.append({"image": row["image"], "box": plate["box"], "read": read,
-                                       "text": plate["text"]})
+                        misses.append(
+                            {
+                                "image": row["image"],
+                                "box": plate["box"],
+                                "read": read,
+                                "text": plate["text"],
+                            }
+                        )
                 elif hit is None:
                     misses.append({"image": row["image"], "box": plate["box"], "read": None})
             if row["plates_complete"]:
@@ -98,9 +104,13 @@ def crops(recogniser: Recogniser, data: Path) -> tuple[Figures, list[dict[str, A
     rows = [r for r in labels.rows(data, "crops", "val") if r["text_source"] != "model"]
     reads = recogniser.read_crops([labels.picture(data, row) for row in rows])
     misses = [
-        {"image": row["image"], "read": (read.text, round(read.probability, 3)),
-         "text": row["text"]}
-        for row, read in zip(rows, reads, strict=True) if read.text != row["text"]
+        {
+            "image": row["image"],
+            "read": (read.text, round(read.probability, 3)),
+            "text": row["text"],
+        }
+        for row, read in zip(rows, reads, strict=True)
+        if read.text != row["text"]
     ]
     texts = [read for read in reads if read.text]
     return {
@@ -117,11 +127,12 @@ def false_plates(recogniser: Recogniser, data: Path) -> Figures:
 
     reads = recogniser.reader.read(not_plates(data, val=True))
     texts = [r.probability for r in reads if r.text]
-    return {"pictures": len(reads), "read": len(texts), "read_over_half": sum(p > 0.5 for p in texts)}
+    sure = sum(p > 0.5 for p in texts)
+    return {"pictures": len(reads), "read": len(texts), "read_over_half": sure}
 
 
 def vehicles(recogniser: Recogniser, data: Path) -> Figures:
-    """Recall and precision of vehicle boxes (IoU >= 0.5) in the street pictures, large ones apart."""
+    """Recall and precision of vehicle boxes (IoU >= 0.5) in the street pictures."""
     total = hit = named = large = large_hit = shown = 0
     for row in labels.rows(data, "vehicles", "val"):
         (found,) = recogniser.detector.detect([labels.picture(data, row)])
@@ -148,7 +159,8 @@ def vehicles(recogniser: Recogniser, data: Path) -> Figures:
                 v.box[0] < x < v.box[2] and v.box[1] < y < v.box[3] for v in found.vehicles
             )
     return {
-        "vehicles": total, "recall": round(hit / total, 4),
+        "vehicles": total,
+        "recall": round(hit / total, 4),
         "recall_large": round(large_hit / max(large, 1), 4),
         "precision": round(hit / max(shown, 1), 4),
         "right_class_of_found": round(named / max(hit, 1), 4),

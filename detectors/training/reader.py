@@ -93,7 +93,7 @@ def train(options: argparse.Namespace) -> None:
     torch.manual_seed(SEED)
     torch.set_num_threads(options.threads)
     cv2.setNumThreads(1)
-    samples = ReaderSamples(options.data, options.rendered, SEED, options.font)
+    samples = ReaderSamples(options.data, options.rendered, SEED, options.out, options.font)
     val_images, val_texts, val_sets = val_plates(options.data)
     net = ReaderNet()
     average = Average(net, 0.999)
@@ -101,7 +101,9 @@ def train(options: argparse.Namespace) -> None:
     rest = [p for p in net.parameters() if p.ndim <= 1]
     optimizer = torch.optim.AdamW(
         [{"params": decay, "weight_decay": 0.05}, {"params": rest, "weight_decay": 0.0}],
-        lr=BASE_LR, betas=(0.9, 0.98), fused=True,
+        lr=BASE_LR,
+        betas=(0.9, 0.98),
+        fused=True,
     )
     options.out.mkdir(parents=True, exist_ok=True)
     last = options.out / "last.pt"
@@ -117,13 +119,16 @@ def train(options: argparse.Namespace) -> None:
     net = net.to(memory_format=torch.channels_last).train()
     loader = iter(
         torch.utils.data.DataLoader(
-            ReaderBatches(samples, BATCH, SEED + step), batch_size=None, num_workers=1,
+            ReaderBatches(samples, BATCH, SEED + step),
+            batch_size=None,
+            num_workers=1,
             prefetch_factor=8,
         )
     )
     text_loss = nn.CrossEntropyLoss(label_smoothing=0.01)
     kind_loss = nn.CrossEntropyLoss(ignore_index=UNKNOWN)
-    budget, saved, running = options.minutes * 60.0, seconds, 0.0
+    budget, saved = options.minutes * 60.0, seconds
+    running: float | None = None
     bar = tqdm(total=round(budget), initial=round(seconds), unit="s", mininterval=15)
     while seconds < budget:
         begun = time.monotonic()
@@ -140,7 +145,8 @@ def train(options: argparse.Namespace) -> None:
         optimizer.step()
         average.update(net)
         step += 1
-        running = float(loss) if step == 1 else 0.98 * running + 0.02 * float(loss)
+        value = loss.item()
+        running = value if running is None else 0.98 * running + 0.02 * value
         spent = min(time.monotonic() - begun, 5.0)
         seconds += spent
         bar.update(spent)
@@ -153,8 +159,11 @@ def train(options: argparse.Namespace) -> None:
             tqdm.write(str(log[-1]))
             torch.save(
                 {
-                    "net": net.state_dict(), "ema": average.model.state_dict(),
-                    "optimizer": optimizer.state_dict(), "step": step, "seconds": seconds,
+                    "net": net.state_dict(),
+                    "ema": average.model.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "step": step,
+                    "seconds": seconds,
                     "log": log,
                 },
                 last.with_suffix(".tmp"),
@@ -205,7 +214,8 @@ def export(options: argparse.Namespace) -> None:
         "input": ["batch", 3, PLATE_SIZE[1], PLATE_SIZE[0]],
         "temperature": fit_temperature(logits, texts),
         "training": f"python -m detectors.training.reader --minutes {options.minutes:g}",
-        "steps": state["step"], "seed": SEED,
+        "steps": state["step"],
+        "seed": SEED,
         "val_exact_by_given_corners": exact_shares(logits, texts, sets),
     }
     write_entry(options.weights, "reader", ["reader.xml", "reader.bin"], details)
@@ -219,7 +229,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=32.0, help="training time")
     parser.add_argument("--out", type=Path, default=Path("runs/reader"))
     parser.add_argument("--weights", type=Path, default=Path(__file__).parents[1] / "weights")
-    parser.add_argument("--rendered", type=int, default=60_000, help="rendered plates to draw from")
+    parser.add_argument("--rendered", type=int, default=40_000, help="rendered plates to draw from")
     parser.add_argument("--font", type=Path, help="a font with 应 and 急, for emergency plates")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--export-only", action="store_true")

@@ -103,27 +103,46 @@ def not_plates(data: Path, val: bool) -> list[ImageBgr]:
 class ReaderSamples:
     """Draws (plate picture, slot labels, class label)."""
 
-    def __init__(self, data: Path, rendered: int, seed: int, font: Path | None = None) -> None:
+    def __init__(
+        self, data: Path, rendered: int, seed: int, cache: Path, font: Path | None = None
+    ) -> None:
         rng = np.random.default_rng(seed)
         self.glyphs = Glyphs(data / "glyphs", font)
         self.real = real_patches(data, "train")
         self.false = not_plates(data, val=False)
         counts = Counter(p.text[0] for p in self.real)
-        weights = np.array([
-            counts[p.text[0]] ** -0.6 * (1.0 if p.plate_class is PlateClass.BLUE else 1.7)
-            for p in self.real
-        ])
+        weights = np.array(
+            [
+                counts[p.text[0]] ** -0.6 * (1.0 if p.plate_class is PlateClass.BLUE else 1.7)
+                for p in self.real
+            ]
+        )
         self.odds = np.cumsum(weights / weights.sum())
-        self.clean = np.empty((rendered, RENDERED[1], RENDERED[0], 3), np.uint8)
-        self.texts: list[tuple[str, PlateClass]] = []
-        for index in tqdm(range(rendered), desc="rendering", mininterval=5):
-            while True:
-                text, name = random_plate(rng)
-                if all(self.glyphs.has(c) for c in text):
-                    break
-            image = render_plate(text, name, self.glyphs, rng, scale=0.65)
-            self.clean[index] = cv2.resize(image, RENDERED, interpolation=cv2.INTER_AREA)
-            self.texts.append((text, name))
+        self.clean, self.texts = self._rendered(rendered, rng, cache)
+
+    def _rendered(
+        self, count: int, rng: np.random.Generator, cache: Path
+    ) -> tuple[np.ndarray, list[tuple[str, PlateClass]]]:
+        """Clean rendered plates (N, 84, 264, 3) and their texts, from ``cache`` if there."""
+        images_path, texts_path = cache / f"rendered_{count}.npy", cache / f"rendered_{count}.txt"
+        if not texts_path.exists():
+            cache.mkdir(parents=True, exist_ok=True)
+            shape = (count, RENDERED[1], RENDERED[0], 3)
+            images = np.lib.format.open_memmap(images_path, "w+", np.uint8, shape)
+            lines = []
+            for index in tqdm(range(count), desc="rendering", mininterval=5):
+                while True:
+                    text, name = random_plate(rng)
+                    if all(self.glyphs.has(c) for c in text):
+                        break
+                image = render_plate(text, name, self.glyphs, rng, scale=0.65)
+                images[index] = cv2.resize(image, RENDERED, interpolation=cv2.INTER_AREA)
+                lines.append(f"{text} {name.value}")
+            images.flush()
+            texts_path.write_text("\n".join(lines), encoding="utf-8")
+        pairs = [line.split() for line in texts_path.read_text(encoding="utf-8").splitlines()]
+        images = np.load(images_path, mmap_mode="r")
+        return images, [(text, PlateClass(name)) for text, name in pairs]
 
     def draw(self, rng: np.random.Generator) -> tuple[ImageBgr, np.ndarray, int]:
         """One sample."""
@@ -182,7 +201,8 @@ def swap_province(
 
     def span(x1: float, y1: float, x2: float, y2: float) -> tuple[slice, slice]:
         return (
-            slice(round(y1 * scale), round(y2 * scale)), slice(round(x1 * scale), round(x2 * scale))
+            slice(round(y1 * scale), round(y2 * scale)),
+            slice(round(x1 * scale), round(x2 * scale)),
         )
 
     sample = flat[span(66, 25, 425, 115)].reshape(-1, 3).astype(np.float32)
@@ -217,9 +237,7 @@ def swap_province(
     return np.clip(image + (warped - image) * alpha, 0, 255).astype(np.uint8)
 
 
-def view(
-    image: ImageBgr, corners: np.ndarray, rng: np.random.Generator, real: bool
-) -> ImageBgr:
+def view(image: ImageBgr, corners: np.ndarray, rng: np.random.Generator, real: bool) -> ImageBgr:
     """See a patch through a random camera and cut the plate out by imperfect corners."""
     native = float(np.linalg.norm(corners[1] - corners[0]))
     if real:
@@ -234,7 +252,8 @@ def view(
         corners = corners * np.float32(ratio)
         scale = scale / ratio
     turn = np.deg2rad(rng.normal(0, 4) if rng.random() < 0.8 else rng.uniform(-16, 16))
-    matrix = np.array([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1]])
+    cos, sin = np.cos(turn), np.sin(turn)
+    matrix = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
     skew = np.eye(3)
     skew[0, 1], skew[1, 0] = rng.normal(0, 0.08), rng.normal(0, 0.03)
     if not real:

@@ -1,6 +1,6 @@
 """The reader's network: a small residual stack, eight attention slots, one transformer layer.
 
-(B, 3, 48, 168) in → a 6 x 21 map of 160 channels. Eight learned queries, one for each character
+(B, 3, 48, 168) in → a 6 x 21 map of 144 channels. Eight learned queries, one for each character
 slot, attend to the map; because attention does not know rows, single-row and double-row plates
 are read alike. One transformer layer lets the slots talk (grammar), then each gives logits over
 the alphabet. A ninth query gives the plate class. About 1.7 M parameters.
@@ -13,7 +13,7 @@ from torch import nn
 
 from pipeline.types import ALPHABET, SLOTS, PlateClass
 
-WIDTH = 160
+WIDTH = 144
 MAP = (6, 21)
 
 
@@ -23,9 +23,11 @@ class Residual(nn.Module):
     def __init__(self, inside: int, outside: int, stride: int = 1) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(inside, outside, 3, stride, 1, bias=False), nn.BatchNorm2d(outside),
+            nn.Conv2d(inside, outside, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(outside),
             nn.ReLU(inplace=True),
-            nn.Conv2d(outside, outside, 3, 1, 1, bias=False), nn.BatchNorm2d(outside),
+            nn.Conv2d(outside, outside, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(outside),
         )
         self.short: nn.Module = nn.Identity()
         if stride != 1 or inside != outside:
@@ -34,6 +36,7 @@ class Residual(nn.Module):
             )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """See the class."""
         return torch.relu(self.body(x) + self.short(x))
 
 
@@ -49,12 +52,15 @@ class Attention(nn.Module):
     def forward(
         self, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor
     ) -> torch.Tensor:
+        """(B, Q, D) out."""
+        depth = WIDTH // self.heads
+
         def split(x: torch.Tensor) -> torch.Tensor:
-            return x.reshape(x.shape[0], x.shape[1], self.heads, WIDTH // self.heads).transpose(1, 2)
+            return x.reshape(x.shape[0], x.shape[1], self.heads, depth).transpose(1, 2)
 
         q, k = split(self.query(queries)), split(self.key(keys))
         v = split(self.value(values))
-        weights = (q @ k.transpose(2, 3) * (WIDTH // self.heads) ** -0.5).softmax(-1)
+        weights = (q @ k.transpose(2, 3) * depth**-0.5).softmax(-1)
         mixed = (weights @ v).transpose(1, 2).reshape(queries.shape)
         return self.out(mixed)
 
@@ -65,10 +71,14 @@ class ReaderNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stack = nn.Sequential(
-            nn.Conv2d(3, 32, 3, 2, 1, bias=False), nn.BatchNorm2d(32), nn.ReLU(inplace=True),
-            Residual(32, 48),
-            Residual(48, 96, 2), Residual(96, 96),
-            Residual(96, WIDTH, 2), Residual(WIDTH, WIDTH),
+            nn.Conv2d(3, 24, 3, 2, 1, bias=False),
+            nn.BatchNorm2d(24),
+            nn.ReLU(inplace=True),
+            Residual(24, 32),
+            Residual(32, 64, 2),
+            Residual(64, 64),
+            Residual(64, WIDTH, 2),
+            Residual(WIDTH, WIDTH),
         )
         self.place = nn.Parameter(torch.randn(1, MAP[0] * MAP[1], WIDTH) * 0.02)
         self.slots = nn.Parameter(torch.randn(1, SLOTS + 1, WIDTH) * 0.5)
@@ -81,6 +91,7 @@ class ReaderNet(nn.Module):
         self.kinds = nn.Linear(WIDTH, len(PlateClass))
 
     def forward(self, plates: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """See the class."""
         mean = plates.mean((1, 2, 3), keepdim=True)
         spread = (plates - mean).square().mean((1, 2, 3), keepdim=True).sqrt()
         x = self.stack((plates - mean) / (spread + 4.0))

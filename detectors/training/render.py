@@ -125,8 +125,17 @@ class Layout:
 
 
 def _row(
-    text: str, inks: list[str], x: float, y: float, w: float, h: float, gap: float, family: str,
-    wide_after: int = 0, wide: float = 0.0, first: float | None = None,
+    text: str,
+    inks: list[str],
+    x: float,
+    y: float,
+    w: float,
+    h: float,
+    gap: float,
+    family: str,
+    wide_after: int = 0,
+    wide: float = 0.0,
+    first: float | None = None,
 ) -> tuple[Cell, ...]:
     cells = []
     for index, (character, ink) in enumerate(zip(text, inks, strict=True)):
@@ -148,8 +157,13 @@ def _single(text: str, ground: str, inks: list[str], wide_after: int = 2) -> Lay
 
 
 def _double(
-    text: str, ground: str, inks: list[str], size: tuple[float, float], top: tuple[float, ...],
-    bottom: tuple[float, ...], border: str,
+    text: str,
+    ground: str,
+    inks: list[str],
+    size: tuple[float, float],
+    top: tuple[float, ...],
+    bottom: tuple[float, ...],
+    border: str,
 ) -> Layout:
     """``top`` = x, y, w, h, gap of the first two characters; ``bottom`` of the other five."""
     upper = _row(text[:2], inks[:2], top[0], top[1], top[2], top[3], top[4], "220_up")
@@ -169,7 +183,7 @@ def layout(text: str, plate_class: PlateClass, variant: int = 0) -> Layout:
     """Where each character of a plate goes. ``variant`` picks among a class's looks."""
     n = len(text)
     ink, white = ["ink"] * n, ["white"] * n
-    tail_red = ink[:-1] + ["red"]
+    tail_red = [*ink[:-1], "red"]
     match plate_class:
         case PlateClass.YELLOW_DOUBLE | PlateClass.TRAILER:
             return _yellow_220(text)
@@ -181,14 +195,14 @@ def layout(text: str, plate_class: PlateClass, variant: int = 0) -> Layout:
         case PlateClass.POLICE:
             return _single(text, "white", tail_red, wide_after=1 + variant % 2)
         case PlateClass.EMERGENCY:
-            return _single(text, "white", ink[:-2] + ["red", "red"])
+            return _single(text, "white", [*ink[:-2], "red", "red"])
         case PlateClass.HK_MACAU:
             return _single(text, "black", white)
         case PlateClass.EMBASSY:
             red = ["red" if c == "使" and variant % 2 else "white" for c in text]
             return _single(text, "black", red, wide_after=3 if text[-1] == "使" else 4)
         case PlateClass.CONSULATE:
-            return _single(text, "black", white[:-1] + ["red" if variant % 2 else "white"], 4)
+            return _single(text, "black", [*white[:-1], "red" if variant % 2 else "white"], 4)
         case PlateClass.WJ:
             province = len(text) == 8
             return _single(text, "white", ["red"] * (3 if province else 2) + ink[:5])

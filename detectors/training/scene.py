@@ -40,6 +40,7 @@ class CornerLoss(nn.Module):
     def forward(
         self, pred: torch.Tensor, true: torch.Tensor, mask: torch.Tensor, area: torch.Tensor
     ) -> torch.Tensor:
+        """Mean over visible corners."""
         distance = (pred[..., :2] - true[..., :2]).square().sum(-1).add(1e-9).sqrt()
         distance = distance / area.sqrt().clamp_min(0.3)
         cost = distance + 0.25 * torch.log1p(distance / 0.02)
@@ -84,6 +85,7 @@ class Average:
 
     @torch.no_grad()
     def update(self, net: nn.Module) -> None:
+        """Move towards the weights of ``net``; faster at the start."""
         self.count += 1
         keep = min(self.decay, (1 + self.count) / (20 + self.count))
         mine, theirs = self.model.state_dict(), net.state_dict()
@@ -157,8 +159,11 @@ def train(options: argparse.Namespace) -> None:
             saved = seconds
             torch.save(
                 {
-                    "net": net.state_dict(), "ema": average.model.state_dict(),
-                    "optimizer": optimizer.state_dict(), "step": step, "seconds": seconds,
+                    "net": net.state_dict(),
+                    "ema": average.model.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "step": step,
+                    "seconds": seconds,
                     "log": log,
                 },
                 last.with_suffix(".tmp"),
@@ -196,6 +201,7 @@ class RawHead(nn.Module):
         self.net = net
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """See the class."""
         self.net.eval()
         self.net.model[-1].training = True  # the head alone, so that it returns raw maps
         raw = self.net(images)
@@ -223,12 +229,17 @@ def export(options: argparse.Namespace) -> None:
     options.weights.mkdir(parents=True, exist_ok=True)
     ov.save_model(model, options.weights / "scene.xml", compress_to_fp16=True)
     write_entry(
-        options.weights, "scene", ["scene.xml", "scene.bin"],
+        options.weights,
+        "scene",
+        ["scene.xml", "scene.bin"],
         {
-            "input": ["batch", 3, "height", "width"], "classes": list(CLASSES),
-            "strides": [8, 16, 32], "reg_max": 16,
+            "input": ["batch", 3, "height", "width"],
+            "classes": list(CLASSES),
+            "strides": [8, 16, 32],
+            "reg_max": 16,
             "training": f"python -m detectors.training.scene --minutes {options.minutes:g}",
-            "steps": state["step"], "seed": SEED,
+            "steps": state["step"],
+            "seed": SEED,
         },
     )
 

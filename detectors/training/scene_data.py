@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 
 import cv2
@@ -75,8 +76,10 @@ def _pairs(frame: labels.Row) -> Iterator[tuple[labels.Row, labels.Row | None]]:
     for plate in frame["plates"]:
         (x, y), width = _centre(plate)
         inside = [
-            v for v in frame["vehicles"] or []
-            if v["box"][0] < x < v["box"][2] and v["box"][1] < y < v["box"][3]
+            v
+            for v in frame["vehicles"] or []
+            if v["box"][0] < x < v["box"][2]
+            and v["box"][1] < y < v["box"][3]
             and v["box"][2] - v["box"][0] < 7.5 * width
         ]
         inside.sort(key=lambda v: (v["box"][2] - v["box"][0]) * (v["box"][3] - v["box"][1]))
@@ -122,7 +125,8 @@ def load_sources(data: Path, limit: int | None = None) -> dict[str, list[Source]
     for row in tqdm(labels.rows(data, "vehicles", "train")[:limit], desc="streets", mininterval=5):
         boxes = [
             (CLASSES.index(v["cls"]), np.float32(v["box"]))
-            for v in row["vehicles"] if v["cls"] in CLASSES
+            for v in row["vehicles"]
+            if v["cls"] in CLASSES
         ]
         weights = np.full(6, 0.7 if row["set"] == "caxtiq" else 1.0, np.float32)
         weights[0] = 0.0
@@ -164,7 +168,7 @@ class Composer:
             half = side // 2
             parts = [self._view(rng, kind, half, small=True) for _ in range(4)]
             result = Sample(np.empty((half * 2, half * 2, 3), np.uint8), parts[0].weights.copy())
-            for part, (x, y) in zip(parts, ((0, 0), (half, 0), (0, half), (half, half))):
+            for part, (x, y) in zip(parts, product((0, half), repeat=2), strict=True):
                 result.image[y : y + half, x : x + half] = part.image
                 result.weights = np.minimum(result.weights, part.weights)
                 result.plates += [p + np.float32([x, y]) for p in part.plates]
@@ -175,9 +179,7 @@ class Composer:
         result.image = photometric(result.image, rng)
         return result
 
-    def _view(
-        self, rng: np.random.Generator, kind: str, side: int, small: bool = False
-    ) -> Sample:
+    def _view(self, rng: np.random.Generator, kind: str, side: int, small: bool = False) -> Sample:
         source = self.sources[kind][int(rng.integers(len(self.sources[kind])))]
         height, width = source.levels[0].shape[:2]
         fit = side / max(height, width)
@@ -197,8 +199,12 @@ class Composer:
         shrink = np.diag([2.0**level, 2.0**level, 1.0])
         fill = GREY if rng.random() < 0.6 else int(rng.integers(0, 256))
         image = cv2.warpPerspective(
-            source.levels[level], matrix @ shrink, (side, side), flags=cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_CONSTANT, borderValue=(fill, fill, fill),
+            source.levels[level],
+            matrix @ shrink,
+            (side, side),
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=(fill, fill, fill),
         )
         result = Sample(image, source.weights.copy())
         result.plates = [_project(matrix, p) for p in source.plates]
@@ -220,10 +226,12 @@ class Composer:
                 if width < 50 or rng.random() < 0.5:
                     continue
                 plate = min(width * rng.uniform(0.16, 0.32), 250.0)
-                centre = np.float32([
-                    box[0] + width * rng.uniform(0.35, 0.65),
-                    box[1] + (box[3] - box[1]) * rng.uniform(0.6, 0.95),
-                ])
+                centre = np.float32(
+                    [
+                        box[0] + width * rng.uniform(0.35, 0.65),
+                        box[1] + (box[3] - box[1]) * rng.uniform(0.6, 0.95),
+                    ]
+                )
                 quad = _quad(rng, centre, plate)
                 sample.plates.append(self._paste_plate(rng, sample.image, quad))
         if rng.random() < 0.06:

@@ -8,34 +8,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.types import Alert, Hit, MatchKind, PlateClass, ReviewState
+from pipeline.display import KIND_STYLES, plate_text
+from pipeline.types import Alert, Hit, MatchKind, ReviewState
 
-PLATE_STYLES: Final = {
-    PlateClass.BLUE: "bold white on #0b4ea2",
-    PlateClass.YELLOW_SINGLE: "bold black on #f5c400",
-    PlateClass.YELLOW_DOUBLE: "bold black on #f5c400",
-    PlateClass.GREEN_SMALL: "bold black on #6fd08c",
-    PlateClass.GREEN_LARGE: "bold black on #b8d432",
-    PlateClass.COACH: "bold black on #f5c400",
-    PlateClass.MOTORCYCLE: "bold black on #f5c400",
-    PlateClass.TRAILER: "bold black on #f5c400",
-    PlateClass.HK_MACAU: "bold white on #101010",
-    PlateClass.EMBASSY: "bold white on #101010",
-    PlateClass.CONSULATE: "bold white on #101010",
-    PlateClass.TRACTOR: "bold white on #1d7a3a",
-    PlateClass.POLICE: "bold black on #f2f2f2",
-    PlateClass.WJ: "bold #b00020 on #f2f2f2",
-    PlateClass.ARMY: "bold #b00020 on #f2f2f2",
-    PlateClass.EMERGENCY: "bold #b00020 on #f2f2f2",
-    PlateClass.TEMPORARY: "bold black on #cfe2f7",
-}
-"""Text and ground as on the plate itself."""
-
-_KIND_STYLES: Final = {
-    MatchKind.EXACT: "bold white on #b00020",
-    MatchKind.POSSIBLE: "bold black on #ffb300",
-    MatchKind.PARTIAL: "bold black on #80cbc4",
-}
 _KIND_MEANINGS: Final = {
     MatchKind.EXACT: "",
     MatchKind.POSSIBLE: "other readings likelier",
@@ -91,14 +66,6 @@ class AlertTable:
             table.add_column(width=width, overflow="fold")
         table.add_row(*cells)
         self._console.print(table)
-
-
-def plate_text(text: str | None, plate_class: PlateClass | None) -> Text:
-    """A plate in the colours of its class; what is unknown says so."""
-    if text is None:
-        return Text("unreadable", style="italic yellow")
-    style = PLATE_STYLES.get(plate_class, "bold reverse") if plate_class else "bold reverse"
-    return Text(f" {text[:2]}·{text[2:]} ", style=style)
 
 
 def duration(seconds: float) -> str:
@@ -181,7 +148,7 @@ def _differences(wanted: str, seen: str) -> Text:
 
 
 def _match(hit: Hit) -> Text:
-    cell = Text(f" {hit.kind.value.upper()} ", style=_KIND_STYLES[hit.kind])
+    cell = Text(f" {hit.kind.value.upper()} ", style=KIND_STYLES[hit.kind])
     cell.append(f" {hit.probability:.1%}", style="bold default on default")
     if meaning := _KIND_MEANINGS[hit.kind]:
         cell.append(f"\n{meaning}", style="not bold default on default")

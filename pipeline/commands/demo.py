@@ -18,13 +18,17 @@ from benchmarks.rtsp_server import RtspServer, available
 from pipeline.alert_client import CheckpointClient
 from pipeline.clock import SystemClock
 from pipeline.commands.run import play
-from pipeline.config import CameraSettings, CheckpointSettings, LaneSettings
+from pipeline.config import CameraSettings, CheckpointSettings
 from pipeline.display import RunDisplay
 from pipeline.types import Direction, Hit
 from watchlist.entry import make_entry
 from watchlist.store import open_watchlist
 
 CLIP = Path(__file__).parents[1] / "demo_assets" / "demo.mp4"
+_LANES = (
+    LaneSettings(name="1", polygon=((0, 0), (0.5, 0), (0.5, 1), (0, 1))),
+    LaneSettings(name="2", polygon=((0.5, 0), (1, 0), (1, 1), (0.5, 1))),
+)
 _LAST_VEHICLE_S = 2.0  # until the last vehicle's passage is closed
 
 
@@ -53,14 +57,15 @@ def demo(
                 CameraSettings(
                     name="gate",
                     source=source,
-                    lanes=tuple(LaneSettings.model_validate(lane) for lane in truth["lanes"]),
+                    lanes=_LANES,
                     direction=Direction.APPROACHING,
                 ),
             ),
         )
-        _list_plate(settings, truth["watchlist"])
+        (wanted,) = truth["watchlist"]
+        _list_plate(settings, wanted)
         console.print(
-            f"[bold]Watchlist[/bold]: {truth['watchlist']} is wanted. "
+            f"[bold]Watchlist[/bold]: {wanted} is wanted. "
             "Everything below is recognised now, on this machine.\n"
         )
         display = DemoDisplay(console)

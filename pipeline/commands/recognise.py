@@ -15,7 +15,7 @@ from rich.table import Table
 from detectors.recogniser import Recogniser, load_recogniser
 from pipeline import events
 from pipeline.errors import CheckpointError, InputError
-from pipeline.source import PICTURE_SUFFIXES, read_picture
+from pipeline.source import list_pictures, read_picture
 from pipeline.types import ImageBgr
 
 BATCH = 8
@@ -35,7 +35,7 @@ def recognise(
 ) -> None:
     """Find and read the plates in pictures."""
     pictures, failures = _pictures(paths)
-    recogniser = load_recogniser(weights_dir=weights)
+    recogniser = load_recogniser(weights)
     out, err = Console(), Console(stderr=True)
     table = Table("picture", "plate", "class", "probability", "vehicles")
     shown = track(pictures, "recognising", console=err, transient=True, disable=not err.is_terminal)
@@ -60,10 +60,10 @@ def _pictures(paths: Iterable[Path]) -> tuple[list[Path], list[str]]:
         if not path.is_dir():
             pictures.append(path)
             continue
-        inside = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
-        if not inside:
-            failures.append(f"{path}: no pictures in this folder; name one that holds some")
-        pictures += inside
+        try:
+            pictures += list_pictures(path)
+        except CheckpointError as error:
+            failures.append(str(error))
     return pictures, failures
 
 

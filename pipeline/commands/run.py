@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Protocol
 from urllib.parse import urlsplit
 
-import structlog
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -27,7 +26,6 @@ from pipeline.source import frames_in, is_live, local_path
 from pipeline.types import Hit, Passage
 
 _TICK_S = 0.1
-_log = structlog.get_logger(__name__)
 
 
 class Output(Protocol):
@@ -131,10 +129,8 @@ def play(
     """
     listener = Listener(output.passage, output.hit)
     with StopSignal() as stop, Runtime(settings, listener, once=once, any_port=any_port) as runtime:
-        if runtime.alert_address:
-            _log.info("alert service listens", address=runtime.alert_address)
-            if on_start is not None:
-                on_start(runtime.alert_address)
+        if runtime.alert_address and on_start is not None:
+            on_start(runtime.alert_address)
         until_s = None if seconds is None else time.monotonic() + seconds
         with _progress(settings, progress_on, once) as show:
             while not stop.event.wait(_TICK_S) and not runtime.ended():

@@ -193,8 +193,7 @@ def import_file(
     """
     clock = SystemClock()
     now = clock.now()
-    bar = Progress(console=Console(stderr=True), transient=True)
-    with _open(config, clock) as watchlist, bar:
+    with _open(config, clock) as watchlist, _progress() as bar:
         reading = bar.add_task("reading", total=_line_count(file))
         rows = read_rows(file, now, lambda line: bar.update(reading, completed=line))
         plan = plan_import(watchlist, rows, now)
@@ -297,6 +296,11 @@ def _console() -> Console:
     return Console(file=sys.stdout, highlight=False)
 
 
+def _progress() -> Progress:
+    """A bar on stderr that goes away when all is done; none where nobody watches."""
+    return Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+
+
 def _print_line(record: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(record, ensure_ascii=False) + "\n")
 
@@ -306,8 +310,7 @@ def _is_active(entry: WatchlistEntry, clock: Clock) -> bool:
 
 
 def _write(entries: list[WatchlistEntry], out: TextIO) -> int:
-    bar = Progress(console=Console(stderr=True), transient=True)
-    with bar:
+    with _progress() as bar:
         return write_csv(bar.track(entries, description="writing"), out)
 
 

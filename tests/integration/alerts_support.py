@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 import redis
 
+from pipeline.alert_service import AlertService
+from pipeline.config import AlertSettings, WatchlistSettings
 from pipeline.types import (
     ALPHABET,
     SLOTS,
@@ -28,6 +30,7 @@ from pipeline.types import (
     VehicleColour,
     WatchlistEntry,
 )
+from watchlist.connection import connect
 from watchlist.embedded import find_server
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
@@ -105,16 +108,17 @@ def make_hit(
 class RedisServer:
     """A redis-server of our own on a Unix socket, with what an embedded one has: AOF, always."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, at_least: tuple[int, ...] = (6, 2)) -> None:
         self.folder = folder
         self.socket = folder / "r.sock"
         self._options = options
+        self._path, _ = find_server(at_least)
         self._process: subprocess.Popen[bytes] | None = None
         self.clients: list[redis.Redis] = []
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        command = [find_server()[0], "--port", "0", "--unixsocket", "r.sock", "--dir", "."]
+        command = [self._path, "--port", "0", "--unixsocket", "r.sock", "--dir", "."]
         command += ["--save", "", "--appendonly", "yes", "--appendfsync", "always"]
         self._process = subprocess.Popen(
             [*command, *self._options], cwd=self.folder, stdout=subprocess.DEVNULL
@@ -135,8 +139,8 @@ class RedisServer:
         self._process.wait()
 
     def client(self) -> redis.Redis:
-        """A client with bytes as values and short time-outs."""
-        client = redis.Redis(unix_socket_path=str(self.socket), socket_timeout=2, protocol=2)
+        """A client as the pipeline makes them."""
+        client = connect(WatchlistSettings(redis_url=str(self.socket)))
         self.clients.append(client)
         return client
 
@@ -150,9 +154,11 @@ class RedisServer:
 
 
 @contextlib.contextmanager
-def redis_server(folder: Path, *options: str) -> Iterator[RedisServer]:
+def redis_server(
+    folder: Path, *options: str, at_least: tuple[int, ...] = (6, 2)
+) -> Iterator[RedisServer]:
     """A running redis-server below ``folder``, ended on leaving."""
-    server = RedisServer(folder, *options)
+    server = RedisServer(folder, *options, at_least=at_least)
     try:
         server.start()
         yield server
@@ -188,3 +194,14 @@ def wait_until(condition: object, timeout_s: float = 5.0) -> None:
     while not condition():
         assert time.monotonic() < until, "waited in vain"
         time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def running_service(client: redis.Redis, **how: object) -> Iterator[AlertService]:
+    """An alert service on a free loopback port, stopped on leaving."""
+    service = AlertService(AlertSettings(listen="127.0.0.1:0"), client, **how)  # type: ignore[arg-type]
+    service.start()
+    try:
+        yield service
+    finally:
+        assert service.stop()

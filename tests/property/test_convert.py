@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
@@ -157,10 +158,8 @@ def test_serialising_is_deterministic(hit: Hit) -> None:
 @given(st.binary(max_size=200))
 def test_garbage_is_a_value_error_or_a_message(payload: bytes) -> None:
     for parse in (convert.parse_passage, convert.parse_publish_request):
-        try:
+        with contextlib.suppress(ValueError):
             parse(payload)
-        except (ValueError, OverflowError) as error:
-            assert isinstance(error, ValueError)
 
 
 @given(DISTRIBUTION, st.permutations(range(1, len(ALPHABET))))

@@ -72,7 +72,7 @@ def matcher(watchlist: Unsteady) -> Matcher:
 passages = st.builds(
     passage,
     st.sampled_from(PLATES),
-    id=st.sampled_from(["p-1", "p-2", "p-3"]),
+    passage_id=st.sampled_from(["p-1", "p-2", "p-3"]),
     probability=st.sampled_from([0.9, 0.905, 0.99]),
     evidence=st.sampled_from([None, "one", "two"]),
     vehicle_colour=st.sampled_from([None, VehicleColour.WHITE, VehicleColour.BLACK]),
@@ -89,7 +89,7 @@ def numbered(drawn: list[Passage]) -> list[Passage]:
         out.append(
             passage(
                 one.plate,
-                id=one.id,
+                passage_id=one.id,
                 revision=revision,
                 probability=one.probability,
                 evidence=one.evidence.sha256 if one.evidence else None,
@@ -161,11 +161,17 @@ def _met(watchlist: Watchlist, one: Passage) -> set[str]:
 
 
 def test_a_batch_costs_one_lookup(watchlist: Unsteady, matcher: Matcher) -> None:
-    hits = matcher.match([passage(LISTED, id="a"), passage(TWICE, id="b"), passage(None, id="c")])
+    hits = matcher.match(
+        [
+            passage(LISTED, passage_id="a"),
+            passage(TWICE, passage_id="b"),
+            passage(None, passage_id="c"),
+        ]
+    )
     assert [hit.passage.id for hit in hits] == ["a", "b", "b"]
     assert watchlist.lookups == 1
     assert all(hit.list_version == 1 and hit.list_age_s == 0.0 for hit in hits)
-    assert matcher.match([passage(None, id="d"), passage(None, id="c")]) == []
+    assert matcher.match([passage(None, passage_id="d"), passage(None, passage_id="c")]) == []
     assert watchlist.lookups == 1  # nothing to look up, nothing to take back
 
 
@@ -218,7 +224,7 @@ def test_a_cancelled_entry_is_taken_back(client: redis.Redis) -> None:
 
 def test_memory_is_bounded(watchlist: Unsteady) -> None:
     matcher = Matcher(watchlist, "north", ManualClock(), remember=3)
-    matcher.match([passage(LISTED, id=f"p-{number}") for number in range(10)])
+    matcher.match([passage(LISTED, passage_id=f"p-{number}") for number in range(10)])
     assert matcher.remembered == 3
 
 

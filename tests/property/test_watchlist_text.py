@@ -30,6 +30,7 @@ SERIAL = "0123456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 
 digits = st.text("0123456789", min_size=5, max_size=5)
 provinces, letters = st.sampled_from(PROVINCES), st.sampled_from("ABCDEFGHJKLMNPQRSTUVWXYZ")
+energies = st.sampled_from("DF")
 plates = st.one_of(
     st.builds(lambda p, a, d: f"{p}{a}{d}", provinces, letters, digits),
     st.builds(

@@ -45,21 +45,24 @@ def make_clip(
     times_s: Sequence[float] | None = None,
     offset_s: float = 0.0,
     b_frames: int = 0,
+    still: bool = False,
 ) -> Path:
     """Write an H.264 clip, its container by the suffix of ``path``.
 
     ``times_s`` gives each frame's own time (a variable frame rate); ``offset_s`` moves the
-    first timestamp away from 0.
+    first timestamp away from 0; ``still`` makes all pictures the same, to the bit.
     """
     times = [number / fps for number in range(frames)] if times_s is None else list(times_s)
     with av.open(str(path), "w") as container:
-        options = {"preset": "veryfast", "bf": str(b_frames), "x264-params": "scenecut=0"}
+        options = {"preset": "veryfast", "bf": str(b_frames), "x264-params": "scenecut=0:slices=2"}
         stream = container.add_stream("libx264", rate=fps, options=options)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        stream.gop_size = fps
+        stream.gop_size = 1 if still else fps
         stream.codec_context.time_base = Fraction(1, _TICKS)
         for number, time_s in enumerate(times):
-            frame = av.VideoFrame.from_ndarray(numbered_picture(number), format="bgr24")
+            frame = av.VideoFrame.from_ndarray(
+                numbered_picture(0 if still else number), format="bgr24"
+            )
             frame.pts = round((time_s + offset_s) * _TICKS)
             frame.time_base = Fraction(1, _TICKS)
             container.mux(stream.encode(frame))

@@ -30,7 +30,9 @@ def frame(at_s: float, camera: str = "gate", shade: int = 90) -> Frame:
     return Frame(camera, round(at_s * 25), at, at_s, at_s, image)
 
 
-def read(text: str | None, sure: float = 0.99, char_errors: dict[int, str] | None = None) -> PlateRead:
+def read(
+    text: str | None, sure: float = 0.99, char_errors: dict[int, str] | None = None
+) -> PlateRead:
     """A read in which every character has probability ``sure``.
 
     ``char_errors``: slot → the character that the reader takes for the likeliest there.

@@ -38,7 +38,7 @@ def entry(plate: str = "辽A12345", now: datetime = NOW, **fields: Any) -> Watch
 def passage(
     plate: str | None = "辽A12345",
     *,
-    id: str = "p-1",
+    passage_id: str = "p-1",
     revision: int = 0,
     probability: float | None = 0.98,
     closed: bool = False,
@@ -48,7 +48,7 @@ def passage(
     evidence: str | None = "picture-1",
 ) -> Passage:
     return Passage(
-        id=id,
+        id=passage_id,
         revision=revision,
         camera="gate",
         lane=None,

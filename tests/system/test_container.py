@@ -1,4 +1,4 @@
-"""The container, built for real and started: Debian's buildah on a base from debootstrap.
+"""The container, built for real and started: Debian's buildah on a base from mmdebstrap.
 
 Neither needs a daemon or an image registry, so this runs wherever apt does, as root. The base is
 the release of this machine; the Dockerfile only asks for apt and a Python.
@@ -35,6 +35,7 @@ printf '%s' "$1" >/tmp/checkpoint.toml
 checkpoint serve --config /tmp/checkpoint.toml &
 for _ in $(seq 100); do
     answer=$(python /opt/checkpoint/healthcheck.py /tmp/checkpoint.toml) && break
+    kill -0 $! || break
     sleep 0.2
 done
 echo "health: $answer"
@@ -71,7 +72,7 @@ class Buildah:
 
 @pytest.fixture(scope="module")
 def buildah(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Buildah]:
-    for tool in ("buildah", "debootstrap"):
+    for tool in ("buildah", "mmdebstrap"):
         require(shutil.which(tool), f"{tool} is not installed: apt-get install {tool}")
     require(os.geteuid() == 0, "building an image with buildah's chroot isolation takes root")
     storage = tmp_path_factory.mktemp("buildah")
@@ -80,31 +81,27 @@ def buildah(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Buildah]:
     tool = overlay if overlay.run("info").returncode == 0 else Buildah(storage, "vfs")
     yield tool
     tool.run("rm", "--all")
-    tool.run("rmi", "--all", "--force")
     shutil.rmtree(storage, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
 def base(buildah: Buildah) -> str:
-    """An image of this machine's release: what its debootstrap makes, and nothing else."""
+    """An image of this machine's release: its essential packages and apt, nothing else."""
     release = platform.freedesktop_os_release()["VERSION_CODENAME"]
     rootfs = buildah.storage / "rootfs"
     made = subprocess.run(
-        ["debootstrap", "--variant=minbase", release, rootfs],
+        ["mmdebstrap", "--quiet", "--variant=apt", release, rootfs],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=600,
     )
-    require(made.returncode == 0, f"debootstrap failed: {made.stdout.strip()[-500:]}")
+    require(made.returncode == 0, f"mmdebstrap failed: {made.stderr.strip()[-500:]}")
     # The way out may pass a proxy with an authority of its own: trust whom this machine trusts.
     if BUNDLE.exists():
         trusted = rootfs / "usr/local/share/ca-certificates"
         trusted.mkdir(parents=True, exist_ok=True)
         shutil.copy(BUNDLE, trusted / "build-machine.crt")
-    for settings in (Path("/etc/pip.conf"), Path("/etc/apt/sources.list")):
-        if settings.exists() and settings.stat().st_size:
-            shutil.copy(settings, rootfs / settings.relative_to("/"))
     container = buildah("from", "scratch")
     buildah("copy", "-q", container, str(rootfs), "/")
     buildah("commit", "-q", "--rm", container, "localhost/base")

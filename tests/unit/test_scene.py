@@ -114,9 +114,7 @@ def test_corners_run_clockwise_from_the_top_left() -> None:
     assert corners.sum(axis=1).argmin() == 0
 
 
-@pytest.mark.parametrize(
-    "scene", [demo_scene(), random_scene(4, 40)], ids=["demo", "random"]
-)
+@pytest.mark.parametrize("scene", [demo_scene(), random_scene(4, 40)], ids=["demo", "random"])
 def test_plates_are_legal_and_distinct(scene: Scene) -> None:
     plates = [v.plate for v in scene.vehicles]
     assert len(set(plates)) == len(plates)
@@ -125,9 +123,7 @@ def test_plates_are_legal_and_distinct(scene: Scene) -> None:
         assert form.fullmatch(v.plate), v.plate
 
 
-@pytest.mark.parametrize(
-    "scene", [demo_scene(), random_scene(4, 40)], ids=["demo", "random"]
-)
+@pytest.mark.parametrize("scene", [demo_scene(), random_scene(4, 40)], ids=["demo", "random"])
 def test_vehicles_never_drive_into_each_other(scene: Scene) -> None:
     for time_s in np.arange(0, scene_seconds(scene), 0.2):
         for lane in "12":

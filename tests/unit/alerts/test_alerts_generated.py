@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import subprocess
 import sys
@@ -85,7 +86,7 @@ def test_everything_in_the_proto_is_documented() -> None:
     lines = [line.strip() for line in (FOLDER / "alerts.proto").read_text().splitlines()]
     bare = [
         line
-        for before, line in zip(lines, lines[1:], strict=False)
+        for before, line in itertools.pairwise(lines)
         if re.match(
             r"(message|enum|service|rpc|(repeated |optional )?[\w.]+ \w+ = \d+;|\w+ = \d+;)", line
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pipeline.alert_channel import dial_target, open_channel
+from pipeline.alert_channel import Backoff, dial_target, open_channel
 from pipeline.alert_rules import fault
 from pipeline.alert_service import refuse_exposure
 from pipeline.commands.alert_table import AlertTable
@@ -39,6 +39,25 @@ def test_dial_target() -> None:
     assert dial_target("0.0.0.0:7") == "127.0.0.1:7"
     assert dial_target("[::]:7") == "[::1]:7"
     assert dial_target("gate:7") == "gate:7"
+
+
+def test_backoff_doubles_to_its_cap_and_starts_anew_after_success() -> None:
+    backoff = Backoff(0.1, 2.0)
+    pauses = [backoff.next_s() for _ in range(200)]
+    assert all(0.05 <= pause <= 2.0 for pause in pauses)
+    assert pauses[0] <= 0.1
+    assert max(pauses) > 1.0
+    assert len(set(pauses)) > 50
+    backoff.reset()
+    assert backoff.next_s() <= 0.1
+
+
+@pytest.mark.parametrize("target", ["", "gate", "gate:", "gate:99999", "http://gate:1", "a b:1"])
+def test_what_is_no_address_is_said(target: str) -> None:
+    with pytest.raises(ConfigError, match="write host:port"):
+        open_channel(target)
+    with pytest.raises(ConfigError, match="host:port"):
+        refuse_exposure(AlertSettings.model_construct(listen=target))
 
 
 def test_client_files_are_checked(tmp_path: Path) -> None:

@@ -43,8 +43,22 @@ def distribution(choices: list[dict[str, float]]) -> np.ndarray:
 
 @pytest.mark.parametrize(
     "text",
-    ["辽A12345", "京AD12345", "沪A12345D", "苏B1234警", "粤Z1A2B港", "224578使", "使014578",
-     "沪22478领", "WJ京12345", "WJ12345", "VA12345", "辽X1234应急", "鲁O12345", "浙A1234挂"],
+    [
+        "辽A12345",
+        "京AD12345",
+        "沪A12345D",
+        "苏B1234警",
+        "粤Z1A2B港",
+        "224578使",
+        "使014578",
+        "沪22478领",
+        "WJ京12345",
+        "WJ12345",
+        "VA12345",
+        "辽X1234应急",
+        "鲁O12345",
+        "浙A1234挂",
+    ],
 )
 def test_legal_texts(text: str) -> None:
     assert is_legal(text)
@@ -70,7 +84,9 @@ def test_legality_agrees_with_the_rules(text: str) -> None:
 
 slot = st.dictionaries(
     st.sampled_from(["辽", "京", "A", "D", "O", "0", "1", "学", "领", "W", "J", ""]),
-    st.floats(0.02, 1.0), min_size=1, max_size=3,
+    st.floats(0.02, 1.0),
+    min_size=1,
+    max_size=3,
 )
 
 
@@ -87,9 +103,9 @@ def test_the_best_legal_text_is_found_exactly(choices: list[dict[str, float]]) -
         )
         if not blanks_last or not by_rules(text):
             continue
-        mass = float(np.prod([
-            np.float64(table[i, ALPHABET.index(c)]) for i, c in enumerate(combination)
-        ]))
+        mass = float(
+            np.prod([np.float64(table[i, ALPHABET.index(c)]) for i, c in enumerate(combination)])
+        )
         if mass > best:
             best_text, best = text, mass
     decoded = decode(table, floor=1e-7)
@@ -104,7 +120,8 @@ def test_the_best_legal_text_is_found_exactly(choices: list[dict[str, float]]) -
 
 
 def test_probabilities_are_those_of_the_distribution() -> None:
-    table = distribution([{"辽": 0.9, "京": 0.1}, {"A": 1.0}, *({str(i): 0.8, "Q": 0.2} for i in range(5))])
+    serial = [{str(i): 0.8, "Q": 0.2} for i in range(5)]
+    table = distribution([{"辽": 0.9, "京": 0.1}, {"A": 1.0}, *serial])
     decoded = decode(table)
     assert decoded.text == "辽A01234"
     assert decoded.text_probabilities == pytest.approx([0.9, 1.0, *[0.8] * 5], rel=1e-4)

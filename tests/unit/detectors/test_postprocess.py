@@ -52,7 +52,8 @@ def test_a_written_detection_is_decoded() -> None:
     np.testing.assert_allclose(found.corners[0], corners, atol=1e-3)
     points, strides = anchors(SIZE)
     centre = points[29] * strides[29]
-    np.testing.assert_allclose(found.boxes[0], [*(centre - [16, 8]), *(centre + [24, 16])], atol=0.01)
+    box = np.concatenate((centre - np.array([16, 8]), centre + np.array([24, 16])))
+    np.testing.assert_allclose(found.boxes[0], box, atol=0.01)
     np.testing.assert_allclose(found.scores, sigmoid(np.float32([6, 6])))
 
 

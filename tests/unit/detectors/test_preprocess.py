@@ -61,9 +61,7 @@ def test_the_demo_shape_is_shared_by_a_camera_family() -> None:
     assert fit((1280, 720), 640).size == fit((1920, 1080), 640).size == (640, 384)
 
 
-@given(
-    st.floats(-0.4, 0.4), st.floats(40, 300), st.floats(0.6, 1.2), st.integers(0, 2**31 - 1)
-)
+@given(st.floats(-0.4, 0.4), st.floats(40, 300), st.floats(0.6, 1.2), st.integers(0, 2**31 - 1))
 def test_rectify_undoes_a_view(angle: float, width: float, squeeze: float, seed: int) -> None:
     """A picture of four coloured quarters comes back with its quarters in place."""
     plate = np.zeros((60, 180, 3), np.uint8)

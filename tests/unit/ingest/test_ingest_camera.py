@@ -3,12 +3,13 @@ from __future__ import annotations
 import random
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.camera import LEGAL_CHANGES, Backoff, CameraState, Freeze
 
 
+@settings(deadline=None)
 @given(st.integers(), st.floats(0.01, 5), st.floats(0.01, 60), st.integers(1, 30))
 def test_backoff_stays_in_its_bounds(seed: int, initial: float, cap: float, count: int) -> None:
     backoff = Backoff(initial, cap, random.Random(seed))

@@ -3,7 +3,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.sampling import MediaClock, Sampler
@@ -40,6 +40,7 @@ def test_a_live_jump_ahead_is_a_new_origin() -> None:
     )
 
 
+@settings(deadline=None)
 @given(st.lists(st.none() | st.floats(-1e6, 1e6), max_size=60))
 def test_media_time_never_goes_back(pts: list[float | None]) -> None:
     times = media_times(pts)
@@ -61,6 +62,7 @@ def test_a_slow_camera_gives_every_frame() -> None:
     assert all(sampler.takes(n * 0.5) for n in range(20))
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 2), max_size=100), st.floats(0.5, 30))
 def test_never_more_than_one_frame_in_a_slot(gaps: list[float], fps: float) -> None:
     sampler, now, taken = Sampler(fps), 0.0, 0

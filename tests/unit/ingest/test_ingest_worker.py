@@ -62,7 +62,7 @@ class Stage:
         self, source: str, scripts: list[list[Step] | Exception], **kwargs: object
     ) -> None:
         self.clock = ManualClock()
-        self.mailboxes = Mailboxes(["gate"], capacity=1000, clock=self.clock)
+        self.mailboxes = Mailboxes(["gate"], capacity=1000, staleness_s=1e9, clock=self.clock)
         self.opened: list[Script] = []
         self.over = False
         self.states: list[CameraState] = []
@@ -146,14 +146,16 @@ def test_a_stall_is_seen_from_the_frames() -> None:
 
 
 def test_broken_frames_do_not_hide_a_stall() -> None:
-    stage = Stage(LIVE, [["frame", *(["broken", 0.5] * 20)]])
+    rubbish: list[Step] = ["broken", 0.5] * 20
+    stage = Stage(LIVE, [["frame", *rubbish]])
     stage.play()
     assert ("streaming", "stalled") in stage.changes
     assert stage.worker.status().broken == 8
 
 
 def test_a_frozen_picture_is_a_stall() -> None:
-    stage = Stage(LIVE, [["frame", *["same"] * 200]])
+    still: list[Step] = ["same"] * 200
+    stage = Stage(LIVE, [["frame", *still]])
     stage.play()
     assert ("streaming", "stalled") in stage.changes
     assert 100 <= stage.worker.status().decoded <= 102  # 20 s of frames 0.2 s apart

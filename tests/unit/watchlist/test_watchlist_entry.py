@@ -39,7 +39,7 @@ def test_an_entry_with_everything_it_needs() -> None:
     assert from_json(to_json(entry)) == entry
 
 
-@pytest.mark.parametrize("field", [name for name in FIELDS])
+@pytest.mark.parametrize("field", list(FIELDS))
 def test_a_missing_field_is_named(field: str) -> None:
     with pytest.raises(WatchlistError, match=f"{field}: is missing"):
         make_entry({name: value for name, value in FIELDS.items() if name != field}, NOW)
