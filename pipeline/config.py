@@ -12,7 +12,7 @@ import re
 import tomllib
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -57,13 +57,13 @@ class CameraSettings(Settings):
 class RecognitionSettings(Settings):
     """How frames are batched and recognised."""
 
-    device: Literal["auto", "cpu"] = "auto"
     threads: int = Field(default=0, ge=0, description="0: as many as there are cores")
     batch_size: int = Field(default=8, ge=1, le=256)
     batch_deadline_s: float = Field(default=0.03, ge=0)
     mailbox_frames: int = Field(default=4, ge=1)
     staleness_s: float = Field(default=2.0, gt=0)
-    weights_dir: Path | None = None
+    weights_dir: Path | None = Field(default=None, description="None: the shipped weights")
+    scene_weights: Path | None = Field(default=None, description="a .pt of ultralytics' to detect")
 
 
 class PassageSettings(Settings):
@@ -107,7 +107,6 @@ class AlertSettings(Settings):
     target: str | None = Field(default=None, pattern=r"^.+:\d{1,5}$")
     tls: TlsSettings | None = None
     target_ca: Path | None = None
-    evidence: bool = True
 
 
 class Role(StrEnum):

@@ -172,7 +172,11 @@ class Runtime:
         recogniser: Recogniser | None = None
         if Role.RECOGNISE in settings.roles:  # first: what is wrong with weights is said at once
             recognition = settings.recognition
-            recogniser = load_recogniser(recognition.weights_dir, threads=recognition.threads)
+            recogniser = load_recogniser(
+                recognition.weights_dir,
+                threads=recognition.threads,
+                scene_weights=recognition.scene_weights,
+            )
         redis = self._stack.enter_context(
             open_redis(settings.watchlist, settings.data_dir, fsync="always", check=False)
         )

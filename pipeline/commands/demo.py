@@ -18,7 +18,7 @@ from benchmarks.rtsp_server import RtspServer, available
 from pipeline.alert_client import CheckpointClient
 from pipeline.clock import SystemClock
 from pipeline.commands.run import play
-from pipeline.config import CameraSettings, CheckpointSettings
+from pipeline.config import CameraSettings, CheckpointSettings, LaneSettings
 from pipeline.display import RunDisplay
 from pipeline.types import Direction, Hit
 from watchlist.entry import make_entry
