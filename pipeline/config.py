@@ -76,7 +76,7 @@ class PassageSettings(Settings):
     same passage.
     """
 
-    settled_probability: float = Field(default=0.95, gt=0, le=1)
+    settled_probability: float = Field(default=0.9, gt=0, le=1)
     settled_reads: int = Field(default=2, ge=1)
     readable_probability: float = Field(default=0.5, gt=0, le=1)
     unread_sightings: int = Field(default=3, ge=1)

@@ -96,9 +96,10 @@ class PassageBuilder:
         """Take one frame's recognition; return the passages that it settles, amends or closes."""
         frame = recognition.frame
         passages = []
-        for track in self._tracker.departed(frame.media_s):
+        pairs, departed = self._tracker.update(recognition)
+        for track in departed:
             passages += self._close(track)
-        for track, sighting in self._tracker.update(recognition):
+        for track, sighting in pairs:
             candidate = self._candidates.setdefault(track.number, self._opened(frame))
             verdict = self._verdict(track)
             self._note(candidate, frame, sighting)
@@ -158,7 +159,7 @@ class PassageBuilder:
             return _Verdict(None, None, (), settled=False)
         agreeing = track.vote.best_reads.get(decoded.text, (0, 0.0))[0]
         settled = (
-            decoded.probability >= self._settings.settled_probability
+            probability >= self._settings.settled_probability
             and agreeing >= self._settings.settled_reads
         )
         return _Verdict(decoded.text, probability, decoded.text_probabilities, settled)

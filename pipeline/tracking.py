@@ -25,6 +25,8 @@ MAX_STEP_WIDTHS = 6.0
 """How far a plate may jump between two frames, in plate widths, when its motion is unknown."""
 MAX_GROWTH = 1.8
 """By which factor a plate's width may change between two frames."""
+SAME_PLACE = 0.4
+"""Intersection over union from which two vehicles cannot both be there."""
 MIN_OVERLAP = 0.15
 """Least intersection over union of two boxes of one vehicle that shows no plate."""
 _FORBIDDEN = 1e6
@@ -98,11 +100,19 @@ class Tracker:
         """The vehicles now in view."""
         return self._tracks
 
-    def update(self, recognition: Recognition) -> list[tuple[Track, Sighting]]:
-        """Assign the sightings of one frame to tracks, opening new ones where none fits."""
+    def update(self, recognition: Recognition) -> tuple[list[tuple[Track, Sighting]], list[Track]]:
+        """Assign the sightings of one frame to tracks, opening new ones where none fits.
+
+        Returns:
+            Each sighting with its track, and the tracks whose vehicles have left: unseen for
+            ``close_after_s``, or replaced, because another vehicle now stands in their place.
+        """
         at_s = recognition.frame.media_s
+        gone = [track for track in self._tracks if at_s - track.last_s > self._close_after_s]
+        self._tracks = [track for track in self._tracks if track not in gone]
         seen = sightings(recognition)
         assigned = self._assign(seen, at_s)
+        unseen = [track for track in self._tracks if track not in assigned.values()]
         pairs = []
         for index, sighting in enumerate(seen):
             track = assigned.get(index)
@@ -110,15 +120,11 @@ class Tracker:
                 self._opened += 1
                 track = Track(self._opened, at_s, at_s)
                 self._tracks.append(track)
+                gone += [old for old in unseen if _in_place_of(sighting, old)]
             track.follow(sighting, at_s)
             pairs.append((track, sighting))
-        return pairs
-
-    def departed(self, at_s: float) -> list[Track]:
-        """Remove and return the tracks not seen for ``close_after_s`` before ``at_s``."""
-        gone = [track for track in self._tracks if at_s - track.last_s > self._close_after_s]
         self._tracks = [track for track in self._tracks if track not in gone]
-        return gone
+        return pairs, gone
 
     def close(self) -> list[Track]:
         """Remove and return every track: the source has ended."""
@@ -186,6 +192,13 @@ def cost(track: Track, sighting: Sighting, at_s: float) -> float:
         inside = _holds(sighting.vehicle.box, track.plate_position[0], track.plate_position[1])
         return 2.5 if inside else _FORBIDDEN
     return _FORBIDDEN
+
+
+def _in_place_of(sighting: Sighting, track: Track) -> bool:
+    """Whether a newly seen vehicle stands where ``track``'s vehicle would still have to be."""
+    if sighting.vehicle is None or sighting.plate is None or track.vehicle_box is None:
+        return False
+    return intersection_over_union(sighting.vehicle.box, track.vehicle_box) >= SAME_PLACE
 
 
 def intersection_over_union(one: Box, other: Box) -> float:

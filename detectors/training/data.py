@@ -16,6 +16,8 @@ import numpy as np
 from pipeline.types import ImageBgr, PlateClass
 
 Row = dict[str, Any]
+NOT_PLATE_VAL = 4
+"""Every fourth false plate is kept for evaluation."""
 
 
 def rows(data: Path, name: str, fold: str | None = None) -> list[Row]:
@@ -49,6 +51,13 @@ def fitted_corners(plate: Row) -> np.ndarray | None:
     new_low, new_high = (low + box[0]) / 2, (high + box[1]) / 2
     scale = (new_high - new_low) / np.maximum(high - low, 1)
     return np.float32((corners - low) * scale + new_low)
+
+
+def not_plates(data: Path, val: bool) -> list[ImageBgr]:
+    """False plates: every fourth for evaluation, the others for training."""
+    paths = sorted((data / "not_plates").iterdir())
+    chosen = [p for i, p in enumerate(paths) if (i % NOT_PLATE_VAL == 0) == val]
+    return [image for p in chosen if (image := cv2.imread(str(p))) is not None]
 
 
 _COLOURS = {

@@ -123,9 +123,7 @@ def crops(recogniser: Recogniser, data: Path) -> tuple[Figures, list[dict[str, A
 
 def false_plates(recogniser: Recogniser, data: Path) -> Figures:
     """How many false plates get a text."""
-    from detectors.training.reader_data import not_plates
-
-    reads = recogniser.reader.read(not_plates(data, val=True))
+    reads = recogniser.reader.read(labels.not_plates(data, val=True))
     texts = [r.probability for r in reads if r.text]
     sure = sum(p > 0.5 for p in texts)
     return {"pictures": len(reads), "read": len(texts), "read_over_half": sure}

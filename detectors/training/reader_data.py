@@ -33,8 +33,6 @@ UNKNOWN = -100
 """Class label that the loss leaves out."""
 RENDERED = (264, 84)
 ALIGNED_SETS = ("rodney", "hyperlpr-finemapping", "easypr", "pku")
-NOT_PLATE_VAL = 4
-"""Every fourth false plate is kept for evaluation."""
 
 
 @dataclass(slots=True)
@@ -93,13 +91,6 @@ def real_patches(data: Path, fold: str) -> list[Patch]:
     return found
 
 
-def not_plates(data: Path, val: bool) -> list[ImageBgr]:
-    """False plates: every fourth for evaluation, the others for training."""
-    paths = sorted((data / "not_plates").iterdir())
-    chosen = [p for i, p in enumerate(paths) if (i % NOT_PLATE_VAL == 0) == val]
-    return [image for p in chosen if (image := cv2.imread(str(p))) is not None]
-
-
 class ReaderSamples:
     """Draws (plate picture, slot labels, class label)."""
 
@@ -109,7 +100,7 @@ class ReaderSamples:
         rng = np.random.default_rng(seed)
         self.glyphs = Glyphs(data / "glyphs", font)
         self.real = real_patches(data, "train")
-        self.false = not_plates(data, val=False)
+        self.false = labels.not_plates(data, val=False)
         counts = Counter(p.text[0] for p in self.real)
         weights = np.array(
             [

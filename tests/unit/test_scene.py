@@ -91,11 +91,11 @@ def test_plate_grows_from_45_to_150_pixels() -> None:
     subject = vehicle(front_m=START_M)
     widths = [
         float(np.linalg.norm(corners[1] - corners[0]))
-        for index in range(150)
-        if (corners := plate_corners(Scene(1, (subject,)), subject, index / 25)) is not None
+        for index in range(600)
+        if (corners := plate_corners(Scene(1, (subject,)), subject, index / 100)) is not None
     ]
     assert widths == sorted(widths)
-    assert widths[0] < 50
+    assert 40 < widths[0] < 50
     assert widths[-1] > 145
 
 
