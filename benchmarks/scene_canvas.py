@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.scene_mesh import SHEET_PX_PER_M, SWATCH_MARGIN_PX, SWATCH_PX, Sheet
 from benchmarks.scene_shade import Skin
-from benchmarks.scene_shapes import F32, Profile, Shape
+from benchmarks.scene_shapes import F32, Profile, Shape, f32
 
 Bgr = tuple[int, int, int]
 Point = tuple[float, float]
@@ -62,7 +62,7 @@ class Canvas:
         return self.profile.s_at_height(y, self.nose)
 
     def _pixels(self, points: Sequence[Point], front: bool) -> F32:
-        first, second = np.float32(points).T
+        first, second = f32(points).T
         return (self.sheet.front if front else self.sheet.side)(first, second)
 
     def fill(self, points: Sequence[Point], material: Material, front: bool = True) -> None:
@@ -113,7 +113,7 @@ class Canvas:
 
     def swatch(self, name: str, material: Material) -> tuple[slice, slice]:
         """Fill a swatch and its margin; returns its rows and columns."""
-        x, y = self.sheet.swatch(name, np.float32(0), np.float32(0)) - SWATCH_MARGIN_PX
+        x, y = self.sheet.swatch(name, f32(0), f32(0)) - SWATCH_MARGIN_PX
         rows, columns = slice(int(y), int(y) + SWATCH_PX), slice(int(x), int(x) + SWATCH_PX)
         self.colour[rows, columns], self.finish[rows, columns] = material.colour, material.finish
         return rows, columns
@@ -121,11 +121,8 @@ class Canvas:
     def skin(self, rng: np.random.Generator, dirt: float) -> Skin:
         """The finished sheet, with a little dirt and unevenness (``dirt`` 0-1)."""
         small = rng.normal(size=(self.sheet.height // 24 + 2, self.sheet.width // 24 + 2))
-        field = cv2.resize(
-            small.astype(np.float32),
-            (self.sheet.width, self.sheet.height),
-            interpolation=cv2.INTER_CUBIC,
-        )
+        size = (self.sheet.width, self.sheet.height)
+        field = f32(cv2.resize(f32(small), size, interpolation=cv2.INTER_CUBIC))
         colour = self.colour.astype(np.float32)
         grain = rng.normal(size=field.shape).astype(np.float32)
         colour *= (1 + 0.010 * field + 0.012 * grain)[..., None]
@@ -138,8 +135,8 @@ class Canvas:
         side = slice(self.sheet.side_left, None)
         side_low = np.clip(1 - (height - 0.15) / 0.6, 0, 1) * (rows < self.sheet.top_y)
         share[:, side] = side_low[:, None]
-        share = (np.clip(share * (0.8 + 0.5 * field), 0, 1) * 0.6 * dirt)[..., None]
-        colour += (np.float32([92, 100, 104]) - colour) * share
-        colour = cv2.GaussianBlur(np.clip(colour, 0, 255), (0, 0), 0.8)
-        finish = cv2.GaussianBlur(self.finish, (0, 0), 0.8)
-        return Skin.build(np.clip(colour, 0, 255).astype(np.uint8), finish)
+        dust = f32(np.clip(share * (0.8 + 0.5 * field), 0, 1) * 0.6 * dirt)[..., None]
+        colour += (f32([92, 100, 104]) - colour) * dust
+        soft = cv2.GaussianBlur(np.clip(colour, 0, 255), (0, 0), 0.8)
+        finish = np.asarray(cv2.GaussianBlur(self.finish, (0, 0), 0.8), np.uint8)
+        return Skin.build(np.clip(soft, 0, 255).astype(np.uint8), finish)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.scene_shapes import F32, Kind, Profile, Shape
+from benchmarks.scene_shapes import F32, Kind, Profile, Shape, f32
 
 SHEET_PX_PER_M = 320
 SWATCH_PX = 96
@@ -88,7 +88,7 @@ class _Builder:
         across = np.gradient(points, axis=1) if columns > 2 else np.diff(points, axis=1)[:, [0, 0]]
         normals = np.cross(along, across)
         normals /= np.linalg.norm(normals, axis=-1, keepdims=True) + 1e-9
-        inward = ((points - np.float32(centre)) * normals).sum(axis=-1) < 0
+        inward = ((points - f32(centre)) * normals).sum(axis=-1) < 0
         normals[inward] *= -1
         index = np.arange(rows * columns).reshape(rows, columns) + self.count
         quads = np.stack(
@@ -124,7 +124,7 @@ def _body(builder: _Builder, shape: Shape, profile: Profile, sheet: Sheet) -> No
     nose, cowl = profile.knots[shape.nose], profile.knots[shape.cowl]
     top = profile.knots[shape.screen_top]
     marks = [0.0, nose, max(cowl, nose + 0.05), top, top + 0.5]
-    bend = np.interp(profile.s, marks, np.float32([1, 0.8, 0.55, 0.45, 0.1]) * shape.rounding)
+    bend = np.interp(profile.s, marks, f32([1, 0.8, 0.55, 0.45, 0.1]) * shape.rounding)
     crown = np.interp(
         profile.s,
         [0.0, nose * 0.8, nose + 0.15, cowl, top, top + 0.4],
@@ -158,15 +158,15 @@ def _wheel(builder: _Builder, shape: Shape, sheet: Sheet, x: float, d: float) ->
     radius, width = shape.wheel_radius, 0.21 if shape.width < 2 else 0.28
     outward = np.sign(x)
     ring = np.stack([np.zeros_like(angle), np.sin(angle), np.cos(angle)], axis=-1) * radius
-    centre = np.float32([x, radius, d])
+    centre = f32([x, radius, d])
     steps = np.linspace(0, 1, 4).astype(np.float32)
-    shift = np.float32([-outward * width, 0, 0])
+    shift = f32([-outward * width, 0, 0])
     tread = centre + ring[None] + steps[:, None, None] * shift
     a, b = np.broadcast_arrays(steps[:, None], np.linspace(0, 1, 25, dtype=np.float32)[None])
     middle = (float(x - outward * width / 2), radius, d)
     builder.grid(tread.astype(np.float32), sheet.swatch("tyre", a, b), middle)
     spokes = np.linspace(0.02, 1, 5).astype(np.float32)
-    disc = centre + ring[None] * spokes[:, None, None] + np.float32([outward * 0.01, 0, 0])
+    disc = centre + ring[None] * spokes[:, None, None] + f32([outward * 0.01, 0, 0])
     a = 0.5 + 0.5 * spokes[:, None] * np.sin(angle)[None]
     b = 0.5 + 0.5 * spokes[:, None] * np.cos(angle)[None]
     builder.grid(disc.astype(np.float32), sheet.swatch("hub", a, b), middle)
@@ -184,7 +184,7 @@ def _ellipsoid(
     lon = np.linspace(-np.pi, np.pi, 19)
 
     def soft(value: np.ndarray) -> np.ndarray:
-        return np.sign(value) * np.abs(value) ** 0.6
+        return np.asarray(np.sign(value) * np.abs(value) ** 0.6)
 
     cos_lat, sin_lat = soft(np.cos(lat))[:, None], soft(np.sin(lat))[:, None]
     unit = np.stack(
@@ -193,7 +193,7 @@ def _ellipsoid(
         ),
         axis=-1,
     )
-    points = (np.float32(centre) + unit * np.float32(axes)).astype(np.float32)
+    points = (f32(centre) + unit * f32(axes)).astype(np.float32)
     across, down = np.linspace(0, 1, 19), np.linspace(1, 0, 11)
     a, b = np.broadcast_arrays(across[None].astype(np.float32), down[:, None].astype(np.float32))
     builder.grid(points, sheet.swatch(swatch, a, b), centre)
@@ -238,7 +238,7 @@ def build_mesh(kind: Kind, shape: Shape, profile: Profile, sheet: Sheet) -> Mesh
     builder = _Builder()
     _body(builder, shape, profile, sheet)
     x, y, d = shape.mirror
-    reach = float(shape.half_width(np.float32([y]))[0]) + x
+    reach = float(shape.half_width(f32([y]))[0]) + x
     for side in (-1, 1):
         for axle in shape.axles:
             _wheel(builder, shape, sheet, side * (shape.width / 2 - 0.03), axle)

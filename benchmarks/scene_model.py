@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.scene_road import LANE_CENTRES_M
-from benchmarks.scene_shapes import F32, SHAPES, Kind, Shape
+from benchmarks.scene_shapes import F32, SHAPES, Kind, Shape, f32
 from benchmarks.scene_view import Camera
 from pipeline.types import Corners, PlateClass, VehicleColour
 
@@ -89,7 +89,7 @@ class Scene:
 def plate_corners(scene: Scene, vehicle: Vehicle, time_s: float) -> Corners | None:
     """The plate's corners in the picture, (4, 2) float32 pixels, or None while not all in view."""
     pixels, depth = scene.camera.project(vehicle.plate_corners_m(time_s))
-    inside = (pixels > 1) & (pixels < np.float32([scene.camera.width, scene.camera.height]) - 1)
+    inside = (pixels > 1) & (pixels < f32([scene.camera.width, scene.camera.height]) - 1)
     return pixels if inside.all() and depth.min() > 2.0 else None
 
 

@@ -32,7 +32,7 @@ from benchmarks.scene_parts import (
     windscreen,
 )
 from benchmarks.scene_shade import Skin
-from benchmarks.scene_shapes import BODY_BGR, Kind, Profile, Shape
+from benchmarks.scene_shapes import BODY_BGR, Kind, Profile, Shape, f32
 from pipeline.types import VehicleColour
 
 
@@ -89,7 +89,7 @@ def paint_vehicle(
     rng: np.random.Generator,
 ) -> Skin:
     """The sheet of one vehicle. ``lights`` lights its lamps; ``rng`` varies paint and dirt."""
-    body = np.clip(np.float32(BODY_BGR[colour]) * rng.uniform(0.93, 1.06), 0, 255)
+    body = np.clip(f32(BODY_BGR[colour]) * rng.uniform(0.93, 1.06), 0, 255)
     base: Bgr = (int(body[0]), int(body[1]), int(body[2]))
     paint = paint_of(base)
     canvas = Canvas(shape, profile, sheet, paint)
@@ -302,7 +302,7 @@ def _cargo(canvas: Canvas, rng: np.random.Generator) -> None:
     ribs = 1 + 0.16 * np.sign(np.sin(at * 2 * np.pi / 8))[None, :, None]
     ribs[:, at % 32 < 2] = 0.45
     wall = canvas.colour[place] * (ribs + 0.03 * grain)
-    wall[34:46] = np.float32([150, 104, 52]) * ribs[:, :]
+    wall[34:46] = f32([150, 104, 52]) * ribs[:, :]
     wall[:11] *= 0.6
     wall[-12:] *= 0.45
     canvas.colour[place] = np.clip(wall, 0, 255)
@@ -340,7 +340,7 @@ def _taxi(canvas: Canvas) -> None:
         cv2.LINE_AA,
     )
     inner = SWATCH_PX - 2 * SWATCH_MARGIN_PX
-    tile = cv2.resize(tile[46:82], (inner, inner), interpolation=cv2.INTER_AREA)
+    text = cv2.resize(tile[46:82], (inner, inner), interpolation=cv2.INTER_AREA)
     canvas.colour[rows, columns][
         SWATCH_MARGIN_PX:-SWATCH_MARGIN_PX, SWATCH_MARGIN_PX:-SWATCH_MARGIN_PX
-    ] = tile
+    ] = text

@@ -12,7 +12,7 @@ from benchmarks.scene_model import START_M, Scene, Vehicle
 from benchmarks.scene_paint import paint_vehicle
 from benchmarks.scene_road import cast_shadow, draw_road
 from benchmarks.scene_shade import Layer, Skin, draw_vehicle, paste_plate
-from benchmarks.scene_shapes import F32, Profile
+from benchmarks.scene_shapes import F32, Profile, f32
 from benchmarks.scene_view import Camera
 from detectors.training.render import Glyphs, render_plate
 from pipeline.types import ImageBgr
@@ -59,7 +59,7 @@ class Renderer:
         radius = np.hypot(
             (columns - camera.width / 2) / camera.width, (rows - camera.height / 2) / camera.width
         )
-        return (1 - 0.55 * radius**2)[..., None].astype(np.float32)
+        return f32((1 - 0.55 * radius**2)[..., None])
 
     def frame(self, index: int, fps: int) -> ImageBgr:
         """Frame ``index`` of the clip, (H, W, 3) uint8 BGR."""
@@ -89,8 +89,8 @@ class Renderer:
         if glow.any():
             small = cv2.resize(glow, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
             halo = 0.5 * cv2.GaussianBlur(small, (0, 0), 2) + cv2.GaussianBlur(small, (0, 0), 9)
-            halo = cv2.resize(halo, (camera.width, camera.height))
-            picture += halo[..., None] * np.float32([0.30, 0.33, 0.34])
+            wide = f32(cv2.resize(halo, (camera.width, camera.height)))
+            picture += wide[..., None] * f32([0.30, 0.33, 0.34])
         image = self._develop(picture, time_s, np.random.default_rng([scene.seed, 3, index]))
         if scene.caption:
             _caption(image, f"{scene.caption}   {int(time_s) // 60:02d}:{time_s % 60:04.1f}")
@@ -99,19 +99,17 @@ class Renderer:
     def _develop(self, light: F32, time_s: float, rng: np.random.Generator) -> ImageBgr:
         """What the sensor makes of the light: exposure, lens, noise."""
         cloud = 0.05 * np.sin(time_s / 4.1) + 0.025 * np.sin(time_s / 1.7 + 1)
-        tint = np.float32([1.02 - 0.4 * cloud, 1.0, 1.0 + 0.4 * cloud])
-        light = light * self._falloff * (tint * np.float32(1.34 + cloud)) + 0.006
-        light = cv2.GaussianBlur(light, (0, 0), 0.65)
+        tint = f32([1.02 - 0.4 * cloud, 1.0, 1.0 + 0.4 * cloud])
+        light = f32(light * self._falloff * (tint * f32(1.34 + cloud)) + 0.006)
+        light = f32(cv2.GaussianBlur(light, (0, 0), 0.65))
         tone = np.sqrt(np.clip(light * (1 + 0.10 * light) / (1 + 0.28 * light), 0, 1))
-        noise = np.empty_like(tone)
-        grey = tone @ np.float32([0.114, 0.587, 0.299])
+        grey = tone @ f32([0.114, 0.587, 0.299])
         tone = tone * 0.86 + 0.14 * grey[..., None]
-        cv2.setRNGSeed(int(rng.integers(2**31)))
-        cv2.randn(noise, 0.0, 1.0)
-        noise = noise * 0.6 + noise.mean(axis=2, keepdims=True) * 0.8
+        own = rng.standard_normal(tone.shape, np.float32)  # each colour's own, and a common one
+        noise = own * 0.5 + rng.standard_normal((*tone.shape[:2], 1), np.float32) * 0.7
         tone = 0.7 * tone + 0.3 * tone**2 * (3 - 2 * tone)  # a camera's contrast
-        tone = tone * 255 + noise * (2.6 - 1.2 * tone)
-        return np.clip(tone, 0, 255).astype(np.uint8)
+        tone = tone * 255 + noise * (2.2 - 1.0 * tone)
+        return np.asarray(np.clip(tone, 0, 255), np.uint8)
 
 
 def _caption(image: ImageBgr, text: str) -> None:
@@ -126,7 +124,7 @@ def _caption(image: ImageBgr, text: str) -> None:
 def _drift_px(camera: Camera, vehicle: Vehicle, z_m: float) -> float:
     """How far a vehicle's front moves down the picture during the exposure, pixels."""
     step = vehicle.speed_mps * EXPOSURE_S
-    points = np.float32([[vehicle.x_m, 0.5, z_m + 1], [vehicle.x_m, 0.5, z_m + 1 - step]])
+    points = f32([[vehicle.x_m, 0.5, z_m + 1], [vehicle.x_m, 0.5, z_m + 1 - step]])
     pixels, depth = camera.project(points)
     return float(abs(pixels[1, 1] - pixels[0, 1])) if depth.min() > 3 else 0.0
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from benchmarks.scene_shade import SKY_LIGHT, SUN, SUN_LIGHT
-from benchmarks.scene_shapes import F32
+from benchmarks.scene_shapes import F32, f32
 from benchmarks.scene_view import Camera
 
 LANE_WIDTH_M = 3.15
@@ -16,11 +16,11 @@ LANE_CENTRES_M = {"1": -1.54, "2": 1.54}
 
 def _noise(rng: np.random.Generator, size: int, sigma: float) -> F32:
     """A tile (size, size) of smooth noise with unit deviation that repeats seamlessly."""
-    field = rng.normal(size=(size, size)).astype(np.float32)
+    field = f32(rng.normal(size=(size, size)))
     pad = int(4 * sigma) + 2
     if sigma > 0:
         field = np.pad(field, pad, mode="wrap")
-        field = cv2.GaussianBlur(field, (0, 0), sigma)[pad:-pad, pad:-pad]
+        field = f32(cv2.GaussianBlur(field, (0, 0), sigma))[pad:-pad, pad:-pad]
     result: F32 = field / field.std()
     return result
 
@@ -46,7 +46,7 @@ def draw_road(camera: Camera, rng: np.random.Generator) -> F32:
     scale = 2
     rows, columns = np.mgrid[0 : camera.height * scale, 0 : camera.width * scale]
     pixels = np.stack([columns, rows], axis=-1).reshape(-1, 2).astype(np.float32)
-    ground = camera.ground((pixels + 0.5) / scale).reshape(*rows.shape, 2)
+    ground = camera.ground(f32((pixels + 0.5) / scale)).reshape(*rows.shape, 2)
     x, z = ground[..., 0], ground[..., 1]
 
     grain = _tile(_noise(rng, 512, 0.8), x, z, 2.6)
@@ -58,10 +58,10 @@ def draw_road(camera: Camera, rng: np.random.Generator) -> F32:
         for track in (-0.78, 0.78):  # polished by tyres
             tone -= 0.05 * np.exp(-(((x - centre - track) / 0.26) ** 2))
         tone -= 0.09 * np.exp(-(((x - centre) / 0.30) ** 2)) * (1 + 0.3 * mottle)  # oil
-    colour = np.float32([0.150, 0.152, 0.150])[None, None] * tone[..., None]
+    colour = f32([0.150, 0.152, 0.150])[None, None] * tone[..., None]
 
     seam = _tile(_noise(rng, 128, 3.0), z * 0.0 + 0.3, z, 11.0) * 0.05
-    crack = _band(x - seam - 2.35, -0.008, 0.008, 0.012) * np.clip(
+    crack = _band(f32(x - seam - 2.35), -0.008, 0.008, 0.012) * np.clip(
         _tile(_noise(rng, 128, 5.0), x * 0, z, 40.0), 0, 1
     )
     joint = _band(np.mod(z + 0.02 * mottle, 17.0), 5.0, 5.03, 0.03)
@@ -72,12 +72,12 @@ def draw_road(camera: Camera, rng: np.random.Generator) -> F32:
     dashes = _band(np.mod(z - 3.0, 9.0), 0.0, 4.0, 0.06)
     white = _band(x, -0.075, 0.075, 0.02) * dashes
     white = np.maximum(white, _band(x, edge - 0.075, edge + 0.075, 0.02))
-    _mix(colour, white * worn, np.float32([0.46, 0.47, 0.47]))
+    _mix(colour, white * worn, f32([0.46, 0.47, 0.47]))
     for middle in (-edge - 0.15, -edge + 0.15):
         _mix(
             colour,
             _band(x, middle - 0.07, middle + 0.07, 0.02) * worn,
-            np.float32([0.07, 0.30, 0.46]),
+            f32([0.07, 0.30, 0.46]),
         )
 
     leaves = _tile(_noise(rng, 256, 5.0), x, z * 0.5, 5.0) + 0.8 * _tile(
@@ -88,21 +88,20 @@ def draw_road(camera: Camera, rng: np.random.Generator) -> F32:
     for side, width in ((-1, 0.32), (1, 0.32)):
         stone = _band(side * x, kerb, kerb + width, 0.03)
         gap = _band(np.mod(z, 1.0), 0.0, 0.985, 0.015)
-        _mix(colour, stone, np.float32([0.29, 0.30, 0.30]))
+        _mix(colour, stone, f32([0.29, 0.30, 0.30]))
         colour *= (1 - 0.35 * stone * (1 - gap))[..., None]
         gutter = np.exp(-(((side * x - kerb) / 0.10) ** 2)) * (side * x < kerb)
         colour *= (1 - 0.5 * gutter)[..., None]
     verge = np.maximum(_band(x, kerb + 0.32, 900, 0.04), _band(-x, kerb + 0.32, 900, 0.04))
     blades = np.clip(1 + 0.55 * grain + 0.22 * mottle + 0.15 * patches, 0.2, 2)
-    grass = np.float32([0.050, 0.088, 0.068])[None, None] * blades[..., None]
+    grass = f32([0.050, 0.088, 0.068])[None, None] * blades[..., None]
     colour += (grass - colour) * verge[..., None]
 
     lit = colour * (SKY_LIGHT + SUN_LIGHT * SUN[1] * (1 - 0.75 * shade[..., None]))
     haze = np.clip((z - 15) / 260, 0, 0.14)[..., None]
-    lit = lit * (1 - haze) + np.float32([0.55, 0.54, 0.52]) * haze
-    return cv2.resize(
-        lit.astype(np.float32), (camera.width, camera.height), interpolation=cv2.INTER_AREA
-    ).astype(np.float32)
+    lit = lit * (1 - haze) + f32([0.55, 0.54, 0.52]) * haze
+    size = (camera.width, camera.height)
+    return f32(cv2.resize(f32(lit), size, interpolation=cv2.INTER_AREA))
 
 
 def _mix(colour: F32, share: F32, paint: F32) -> None:
@@ -131,11 +130,11 @@ def cast_shadow(
     )
     for (left, right), (near, far), soft, strength in layers:
         ground = [(x_m + left, near), (x_m + right, near), (x_m + right, far), (x_m + left, far)]
-        points, _ = camera.project(np.float32([[x, 0.0, max(z, 1.5)] for x, z in ground]))
-        quarter = np.zeros((camera.height // 2, camera.width // 2), np.float32)
+        points, _ = camera.project(f32([[x, 0.0, max(z, 1.5)] for x, z in ground]))
+        half_size = np.zeros((camera.height // 2, camera.width // 2), np.float32)
         outline = np.clip(points / 2 * 16, -90_000, 90_000).astype(np.int32)
-        cv2.fillConvexPoly(quarter, outline, 1.0, cv2.LINE_AA, 4)
+        cv2.fillConvexPoly(half_size, outline, 1.0, cv2.LINE_AA, 4)
         sigma = max(0.8, soft * px_per_m / 2)
-        quarter = cv2.GaussianBlur(quarter, (0, 0), sigma)
-        mask = cv2.resize(quarter, (camera.width, camera.height), interpolation=cv2.INTER_LINEAR)
+        blurred = cv2.GaussianBlur(half_size, (0, 0), sigma)
+        mask = f32(cv2.resize(blurred, (camera.width, camera.height)))
         picture *= (1 - strength * mask)[..., None]

@@ -11,14 +11,14 @@ import cv2
 import numpy as np
 
 from benchmarks.scene_mesh import SHEET_PX_PER_M, Mesh
-from benchmarks.scene_shapes import F32
+from benchmarks.scene_shapes import F32, f32
 from benchmarks.scene_view import NEAR_M, Camera
 
-SUN = np.float32([-0.42, 0.78, -0.46]) / np.float32(np.linalg.norm([-0.42, 0.78, -0.46]))
+SUN = f32([-0.42, 0.78, -0.46]) / f32(np.linalg.norm([-0.42, 0.78, -0.46]))
 """Unit vector towards the sun: behind the camera, high, to the left; a thin overcast."""
-SUN_LIGHT = np.float32([0.74, 0.80, 0.84])  # B, G, R
-SKY_LIGHT = np.float32([0.68, 0.64, 0.60])
-BOUNCE_LIGHT = np.float32([0.10, 0.10, 0.10])
+SUN_LIGHT = f32([0.74, 0.80, 0.84])  # B, G, R
+SKY_LIGHT = f32([0.68, 0.64, 0.60])
+BOUNCE_LIGHT = f32([0.10, 0.10, 0.10])
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +70,13 @@ def surroundings(direction: F32) -> F32:
     cloud = np.sin(5.0 * x + 7.0 * up) * np.sin(3.1 * x - 11.0 * up + 1.3)
     cloud += 0.5 * np.sin(13.0 * x + 3.0 * up + 2.0) * np.sin(17.0 * up + 4.0 * x)
     bright = (1.05 - 0.50 * np.clip(up, 0, 1) + 0.16 * cloud)[:, None]
-    bright = bright * np.float32([1.02, 0.97, 0.92])
+    bright = bright * f32([1.02, 0.97, 0.92])
     leaves = np.sin(31 * x + 3 * np.sin(17 * up)) * np.sin(27 * up + 2 * np.sin(23 * x))
     leaves += 0.7 * np.sin(9 * x + 1) + 0.6 * np.sin(7 * up)
     crown = np.clip(1.4 * leaves - 0.1, 0, 1) * np.clip((-0.02 - x) / 0.18, 0, 1)
-    bright = bright * (1 - 0.72 * crown[:, None] * np.float32([1.0, 0.93, 1.0]))
+    bright = bright * (1 - 0.72 * crown[:, None] * f32([1.0, 0.93, 1.0]))
     road = np.clip(-up / 0.3, 0, 1)[:, None]
-    dark = np.float32([0.055, 0.075, 0.065]) * (1 - road) + np.float32([0.17, 0.17, 0.17]) * road
+    dark = f32([0.055, 0.075, 0.065]) * (1 - road) + f32([0.17, 0.17, 0.17]) * road
     result: F32 = (dark + (bright - dark) * open_sky).astype(np.float32)
     return result
 
@@ -110,7 +110,7 @@ def draw_vehicle(
     Returns the layer at ``scale`` times the picture's resolution (its left and top in those
     pixels) and that scale; None where nothing of it is in view.
     """
-    world = mesh.vertices + np.float32([x_m, 0, z_m])
+    world = mesh.vertices + f32([x_m, 0, z_m])
     pixels, depth = camera.project(world)
     centre = world[mesh.quads].mean(axis=1)
     seen = ((centre - camera.position) * mesh.face_normals).sum(axis=1) < 0
@@ -130,7 +130,7 @@ def draw_vehicle(
 
     order = np.argsort(-depth[quads].mean(axis=1), kind="stable")
     quads = quads[order]
-    local = (pixels - np.float32([left, top])) * scale
+    local = (pixels - f32([left, top])) * scale
     owner = np.zeros((size[1], size[0]), np.int32)
     shapes = np.clip(local[quads] * 16 - 8, -60_000, 60_000).round().astype(np.int32)
     for number, shape in enumerate(shapes, start=1):
@@ -149,8 +149,8 @@ def draw_vehicle(
     finish = _sample(skin.finish[level], value[:, :2] / 2**level) / 255
     square = np.einsum("ij,ij->i", value[:, 2:5], value[:, 2:5])
     normal = value[:, 2:5] / np.sqrt(square + 1e-9)[:, None]
-    view = camera.rays(at / scale + np.float32([left, top]))
-    lit = shade((colour / 255) ** 2, finish, normal, view, value[:, 5])
+    view = camera.rays(at / scale + f32([left, top]))
+    lit = shade(f32((colour / 255) ** 2), f32(finish), f32(normal), view, value[:, 5])
 
     light = np.zeros((size[1], size[0], 3), np.float32)
     alpha = np.zeros((size[1], size[0]), np.float32)
@@ -204,15 +204,15 @@ def paste_plate(layer: Layer, scale: float, plate: np.ndarray, corners: F32, gai
     ``corners`` run from the plate's own top-left clockwise; ``gain`` is the light that falls on
     it. The layer is changed in place.
     """
-    target = (corners - np.float32([layer.left, layer.top])) * scale
+    target = (corners - f32([layer.left, layer.top])) * scale
     width = float(np.linalg.norm(target[1] - target[0]))
-    picture = plate.astype(np.float32)
+    picture = f32(plate)
     while picture.shape[1] > 2.2 * width and picture.shape[1] > 32:
-        picture = cv2.pyrDown(picture)
+        picture = f32(cv2.pyrDown(picture))
     if width < picture.shape[1]:
-        picture = cv2.GaussianBlur(picture, (0, 0), 0.3 * picture.shape[1] / width)
+        picture = f32(cv2.GaussianBlur(picture, (0, 0), 0.3 * picture.shape[1] / width))
     height, columns = picture.shape[:2]
-    source = np.float32([[0, 0], [columns, 0], [columns, height], [0, height]]) - 0.5
+    source = f32([[0, 0], [columns, 0], [columns, height], [0, height]]) - 0.5
     warp = cv2.getPerspectiveTransform(source, target - 0.5)
     size = (layer.alpha.shape[1], layer.alpha.shape[0])
     mask = cv2.warpPerspective(np.ones((height, columns), np.float32), warp, size)

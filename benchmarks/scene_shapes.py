@@ -11,12 +11,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import PchipInterpolator
 
 from pipeline.types import VehicleClass, VehicleColour
 
 F32 = NDArray[np.float32]
+
+
+def f32(values: ArrayLike) -> F32:
+    """``values`` as float32, of the same shape."""
+    return np.asarray(values, np.float32)
 
 
 class Kind(StrEnum):
@@ -83,7 +88,7 @@ class Shape:
     def half_width(self, y: F32) -> F32:
         """Half the body's width in metres at heights ``y`` (any shape)."""
         heights, shares = zip(*self.half_widths, strict=True)
-        return (np.interp(y, heights, shares) * (self.width / 2)).astype(np.float32)
+        return f32(np.interp(y, heights, shares) * (self.width / 2))
 
 
 class Profile:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-F32 = NDArray[np.float32]
+from benchmarks.scene_shapes import F32, f32
+
 NEAR_M = 0.8
 """Nothing closer to the camera than this is drawn, metres."""
 
@@ -48,7 +49,7 @@ class Camera:
         safe = np.maximum(depth, NEAR_M)
         u = self.width / 2 + self.focal_px * seen[:, 0] / safe
         v = self.height / 2 - self.focal_px * seen[:, 1] / safe
-        return np.stack([u, v], axis=1).astype(np.float32), depth
+        return f32(np.stack([u, v], axis=1)), f32(depth)
 
     def rays(self, pixels: F32) -> F32:
         """Unit vectors (N, 3) in world axes from the camera through pixels (N, 2)."""
@@ -67,5 +68,4 @@ class Camera:
         """
         rays = self.rays(pixels)
         reach = self.height_m / np.maximum(-rays[:, 1], self.height_m / 500)
-        hit: F32 = self.position[[0, 2]] + rays[:, [0, 2]] * reach[:, None]
-        return hit
+        return f32(self.position[[0, 2]] + rays[:, [0, 2]] * reach[:, None])

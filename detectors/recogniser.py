@@ -24,7 +24,12 @@ from detectors.manifest import load_model
 from detectors.preprocess import PLATE_SIZE, crop_box, rectify, resize_plate
 from detectors.reader import ReaderOptions, SlotReader
 from detectors.scene import SceneNet, SceneOptions
-from pipeline.types import ImageBgr, PlateRead, ReadPlate, VehicleDetection
+from pipeline.types import BLANK, ImageBgr, PlateRead, ReadPlate, VehicleDetection
+
+BLANK_LIMIT = 0.5
+"""From this probability of a blank first slot on, the reader sees no plate."""
+SURE_PLATE = 0.75
+"""A detection this sure stays, whatever the reader says."""
 
 Recognised: TypeAlias = tuple[tuple[ReadPlate, ...], tuple[VehicleDetection, ...]]
 
@@ -58,13 +63,16 @@ class Recogniser:
             for vehicle in detections.vehicles
         ]
         colours = iter(self.colour.colours(vehicles) if self.colour else [None] * len(vehicles))
-        return [
-            (
-                tuple(ReadPlate(plate, next(reads)) for plate in detections.plates),
-                tuple(replace(v, colour=next(colours)) for v in detections.vehicles),
+        answers: list[Recognised] = []
+        for detections in found:
+            pairs = [ReadPlate(plate, next(reads)) for plate in detections.plates]
+            answers.append(
+                (
+                    tuple(pair for pair in pairs if _plausible(pair)),
+                    tuple(replace(v, colour=next(colours)) for v in detections.vehicles),
+                )
             )
-            for detections in found
-        ]
+        return answers
 
     def read_crops(self, images: Sequence[ImageBgr]) -> list[PlateRead]:
         """Read pictures that are one plate already cut out, of any size.
@@ -85,6 +93,16 @@ class Recogniser:
             if owner not in best or read.probability > best[owner].probability:
                 best[owner] = read
         return [best[index] for index in range(len(images))]
+
+
+def _plausible(plate: ReadPlate) -> bool:
+    """Whether detector and reader together still call it a plate.
+
+    The reader learned to leave all slots blank on what is no plate. Where it does and the
+    detector is not sure either, the detection is dropped; a sure detection stays, unread.
+    """
+    blank = float(plate.read.char_probs[0, BLANK])
+    return blank < BLANK_LIMIT or plate.detection.confidence >= SURE_PLATE
 
 
 def _framed(crop: ImageBgr) -> ImageBgr:

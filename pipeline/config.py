@@ -219,18 +219,19 @@ def line_of(text: str, location: tuple[str | int, ...]) -> int:
     Falls back to the nearest table above it: a missing key has no line of its own.
     """
     table: tuple[str | int, ...] = ()
-    seen: dict[tuple[str, ...], int] = {}
+    last: dict[tuple[str | int, ...], int] = {}  # of each array of tables: the index it is at
     best, depth = 1, 0
     for number, line in enumerate(text.splitlines(), start=1):
         header = re.match(r"\s*(\[\[?)\s*([^\]]+?)\s*\]", line)
         if header:
-            names = tuple(part.strip().strip("\"'") for part in header[2].split("."))
-            table = names
+            table = ()
+            for name in header[2].split("."):
+                if table in last:
+                    table = (*table, last[table])
+                table = (*table, name.strip().strip("\"'"))
             if header[1] == "[[":
-                seen[names] = seen.get(names, -1) + 1
-                table = (*names, seen[names])
-            elif names[:-1] in seen:
-                table = (*names[:-1], seen[names[:-1]], names[-1])
+                last[table] = last.get(table, -1) + 1
+                table = (*table, last[table])
             here = table
         else:
             assignment = re.match(r"\s*([\w\"'.-]+)\s*=", line)

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import structlog
 from tenacity import (
     RetryCallState,
     RetryError,
@@ -19,7 +20,7 @@ from tenacity import (
     retry_if_exception_type,
     sleep_using_event,
     stop_when_event_set,
-    wait_exponential_jitter,
+    wait_random_exponential,
 )
 
 from pipeline.convert import parse_passage, publish_request, serialise_passage
@@ -31,6 +32,7 @@ from pipeline.types import Hit, Passage
 
 BATCH = 64
 _COMPONENTS: dict[type | None, str] = {StoreUnavailable: "watchlist", OutboxError: "outbox"}
+_log = structlog.get_logger(__name__)
 
 
 class Delivery:
@@ -115,8 +117,8 @@ class Delivery:
 
     def _run(self) -> None:
         retrying = Retrying(
-            retry=retry_if_exception_type(CheckpointError),
-            wait=wait_exponential_jitter(initial=0.2, max=5.0),
+            retry=retry_if_exception_type(Exception),  # never stop delivering unseen
+            wait=wait_random_exponential(multiplier=0.2, max=5.0),
             sleep=sleep_using_event(self._stopping),
             stop=stop_when_event_set(self._stopping),
             before_sleep=self._report_failure,
@@ -129,12 +131,14 @@ class Delivery:
                     pass
             except RetryError:
                 return  # stopped while Redis or the disk was away; the spool keeps the rest
-            for component in _COMPONENTS.values():
+            for component in (*_COMPONENTS.values(), "delivery"):
                 self._health.report(component, None)
 
     def _report_failure(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
-        self._health.report(_COMPONENTS.get(type(error), "outbox"), str(error))
+        if not isinstance(error, CheckpointError):
+            _log.error("delivery failed; it goes on", exc_info=error)
+        self._health.report(_COMPONENTS.get(type(error), "delivery"), str(error))
 
     def _step(self) -> bool:
         """Bring one batch into the outbox; False when nothing waits."""

@@ -22,7 +22,7 @@ from watchlist.store import Watchlist
 log = structlog.get_logger(__name__)
 
 _HIT_IDS = uuid.UUID("0f2f5b3e-7a56-4f0a-9a5c-3c1b6f3d8e21")
-_SAME_PROBABILITY = 0.02
+_SAME_PROBABILITY = 0.1
 """An officer sees no difference between probabilities this close."""
 
 

@@ -4,6 +4,10 @@ One place knows the label format; the trainings and the evaluation take records 
 record is kept as the plain mapping of its line; pictures are read on demand.
 """
 
+# OpenCV's stubs widen every dtype, and torch is untyped for the check.
+# mypy: disable-error-code="arg-type,assignment,call-overload,misc,no-any-return,operator"
+# mypy: disable-error-code="return-value,untyped-decorator,var-annotated"
+
 from __future__ import annotations
 
 import json
@@ -13,6 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from detectors.training.arrays import f32
 from pipeline.types import ImageBgr, PlateClass
 
 Row = dict[str, Any]
@@ -45,12 +50,12 @@ def fitted_corners(plate: Row) -> np.ndarray | None:
     """
     if not plate.get("corners"):
         return None
-    corners = np.float32(plate["corners"])
+    corners = f32(plate["corners"])
     low, high = corners.min(axis=0), corners.max(axis=0)
-    box = np.float32(plate["box"]).reshape(2, 2)
+    box = f32(plate["box"]).reshape(2, 2)
     new_low, new_high = (low + box[0]) / 2, (high + box[1]) / 2
     scale = (new_high - new_low) / np.maximum(high - low, 1)
-    return np.float32((corners - low) * scale + new_low)
+    return f32((corners - low) * scale + new_low)
 
 
 def not_plates(data: Path, val: bool) -> list[ImageBgr]:

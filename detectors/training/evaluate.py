@@ -23,6 +23,7 @@ import numpy as np
 from detectors.postprocess import overlaps
 from detectors.recogniser import Recogniser, load_recogniser
 from detectors.training import data as labels
+from detectors.training.arrays import f32
 from pipeline.types import ReadPlate
 
 Figures = dict[str, Any]
@@ -32,7 +33,7 @@ def match(boxes: list[list[float]], found: list[list[float]], iou: float = 0.5) 
     """For each annotated box the index of the detection that meets it best, or -1; one to one."""
     if not boxes or not found:
         return [-1] * len(boxes)
-    union, _ = overlaps(np.float32(boxes), np.float32(found))
+    union, _ = overlaps(f32(boxes), f32(found))
     chosen = [-1] * len(boxes)
     while union.max() >= iou:
         row, column = np.unravel_index(int(union.argmax()), union.shape)

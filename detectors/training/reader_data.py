@@ -8,6 +8,10 @@ is replaced by another one's glyph in the plate's own ink, because 95 % of the r
 four provinces.
 """
 
+# OpenCV's stubs widen every dtype, and torch is untyped for the check.
+# mypy: disable-error-code="arg-type,assignment,call-overload,misc,no-any-return,operator"
+# mypy: disable-error-code="return-value,untyped-decorator,var-annotated"
+
 from __future__ import annotations
 
 from collections import Counter
@@ -23,8 +27,10 @@ from tqdm import tqdm
 
 from detectors.preprocess import PLATE_SIZE, rectify
 from detectors.training import data as labels
+from detectors.training.arrays import f32
 from detectors.training.degrade import degrade, wear
 from detectors.training.render import Glyphs, random_plate, render_plate
+from detectors.training.scene_effects import project
 from pipeline.types import ALPHABET, PROVINCES, SLOTS, ImageBgr, PlateClass
 
 COLUMN = {character: index for index, character in enumerate(ALPHABET)}
@@ -60,7 +66,7 @@ def readable(text: str | None) -> bool:
 def crop_patch(image: ImageBgr, row: labels.Row) -> Patch:
     """A cut-out plate as a patch: its corners are the picture's."""
     height, width = image.shape[:2]
-    corners = np.float32([[0, 0], [width, 0], [width, height], [0, height]])
+    corners = f32([[0, 0], [width, 0], [width, height], [0, height]])
     aligned = row["set"] in ALIGNED_SETS
     return Patch(image, corners, row["text"], labels.plate_class(row), aligned)
 
@@ -77,7 +83,7 @@ def frame_patches(image: ImageBgr, frame: labels.Row) -> Iterator[Patch]:
         x2, y2 = (high + edge).astype(int)
         cut = np.ascontiguousarray(image[y1:y2, x1:x2])
         kind = labels.plate_class(plate)
-        yield Patch(cut, corners - np.float32([x1, y1]), plate["text"], kind, True)
+        yield Patch(cut, corners - f32([x1, y1]), plate["text"], kind, True)
 
 
 def real_patches(data: Path, fold: str) -> list[Patch]:
@@ -141,7 +147,7 @@ class ReaderSamples:
         if chance < 0.04:
             image = self.false[int(rng.integers(len(self.false)))]
             height, width = image.shape[:2]
-            corners = np.float32([[0, 0], [width, 0], [width, height], [0, height]])
+            corners = f32([[0, 0], [width, 0], [width, height], [0, height]])
             seen = view(image, corners, rng, real=True)
             return seen, np.zeros(SLOTS, np.int64), UNKNOWN
         if chance < 0.52:
@@ -175,19 +181,19 @@ class ReaderSamples:
             y = edge_y + height + int(rng.integers(2, 12))
             bar = cv2.resize(self.clean[int(rng.integers(len(self.clean)))], (width, edge_y))
             canvas[y : y + edge_y, edge_x : edge_x + width] = bar[: max(0, size[1] - y)]
-        corners = np.float32([[0, 0], [width, 0], [width, height], [0, height]])
-        return canvas, corners + np.float32([edge_x, edge_y])
+        corners = f32([[0, 0], [width, 0], [width, height], [0, height]])
+        return canvas, corners + f32([edge_x, edge_y])
 
 
 def swap_province(
     image: ImageBgr, corners: np.ndarray, glyph: np.ndarray, rng: np.random.Generator
 ) -> ImageBgr:
     """The same real plate with another province character, in its own ink and ground."""
-    mm = np.float32([[0, 0], [440, 0], [440, 140], [0, 140]])
+    mm = f32([[0, 0], [440, 0], [440, 140], [0, 140]])
     width = float(np.linalg.norm(corners[1] - corners[0]))
     scale = max(width / 440, 0.2)
     size = (round(440 * scale), round(140 * scale))
-    to_flat = cv2.getPerspectiveTransform(np.float32(corners), mm * np.float32(scale))
+    to_flat = cv2.getPerspectiveTransform(f32(corners), mm * f32(scale))
     flat = cv2.warpPerspective(image, to_flat, size, borderMode=cv2.BORDER_REPLICATE)
 
     def span(x1: float, y1: float, x2: float, y2: float) -> tuple[slice, slice]:
@@ -240,7 +246,7 @@ def view(image: ImageBgr, corners: np.ndarray, rng: np.random.Generator, real: b
     if scale < 0.6:
         ratio = max(scale * 1.2, 0.05)
         image = cv2.resize(image, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA)
-        corners = corners * np.float32(ratio)
+        corners = corners * f32(ratio)
         scale = scale / ratio
     turn = np.deg2rad(rng.normal(0, 4) if rng.random() < 0.8 else rng.uniform(-16, 16))
     cos, sin = np.cos(turn), np.sin(turn)
@@ -253,8 +259,8 @@ def view(image: ImageBgr, corners: np.ndarray, rng: np.random.Generator, real: b
     away = np.array([[1, 0, -centre[0]], [0, 1, -centre[1]], [0, 0, 1.0]])
     matrix = matrix @ skew @ np.diag([scale, scale, 1.0]) @ away
     height, width = image.shape[:2]
-    frame = np.float32([[0, 0], [width, 0], [width, height], [0, height]])
-    quad, outline = _project(matrix, corners), _project(matrix, frame)
+    frame = f32([[0, 0], [width, 0], [width, height], [0, height]])
+    quad, outline = project(matrix, corners), project(matrix, frame)
     low = np.maximum(outline.min(axis=0), quad.min(axis=0) - 0.5 * wanted)
     high = np.minimum(outline.max(axis=0), quad.max(axis=0) + 0.5 * wanted)
     matrix = np.array([[1, 0, -low[0]], [0, 1, -low[1]], [0, 0, 1.0]]) @ matrix
@@ -265,11 +271,6 @@ def view(image: ImageBgr, corners: np.ndarray, rng: np.random.Generator, real: b
     return rectify(seen, jitter(quad - low, rng, tilt_kept=True), PLATE_SIZE)
 
 
-def _project(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
-    homogeneous = np.c_[points, np.ones(len(points))] @ matrix.T
-    return np.float32(homogeneous[:, :2] / homogeneous[:, 2:])
-
-
 def jitter(corners: np.ndarray, rng: np.random.Generator, tilt_kept: bool) -> np.ndarray:
     """Corners as a detector, or a stranger's crop, would give them."""
     quad = corners.astype(np.float32)
@@ -278,7 +279,7 @@ def jitter(corners: np.ndarray, rng: np.random.Generator, tilt_kept: bool) -> np
     draw = rng.random()
     if tilt_kept and draw < 0.1:  # an upright rectangle around a tilted plate
         low, high = quad.min(axis=0), quad.max(axis=0)
-        quad = np.float32([low, [high[0], low[1]], high, [low[0], high[1]]])
+        quad = f32([low, [high[0], low[1]], high, [low[0], high[1]]])
     centre = quad.mean(axis=0)
     if draw > 0.9:  # loose: surroundings come in
         grow = 1 + rng.uniform(0.0, [0.2, 0.45])
@@ -292,7 +293,7 @@ def jitter(corners: np.ndarray, rng: np.random.Generator, tilt_kept: bool) -> np
     local = np.linalg.solve(basis.astype(np.float64), offset.T.astype(np.float64)).T * grow
     local += rng.normal(0, [0.008 * width, 0.03 * height], (4, 2))
     local += rng.normal(0, [0.008 * width, 0.03 * height])
-    return np.float32(local @ basis.T + centre)
+    return f32(local @ basis.T + centre)
 
 
 class ReaderBatches(IterableDataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):

@@ -14,6 +14,10 @@ slots, the new-energy gradient) are drawn, so no other picture is needed.
 Camera effects live in :mod:`detectors.training.degrade`.
 """
 
+# OpenCV's stubs widen every dtype, and torch is untyped for the check.
+# mypy: disable-error-code="arg-type,assignment,call-overload,misc,no-any-return,operator"
+# mypy: disable-error-code="return-value,untyped-decorator,var-annotated"
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -23,6 +27,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from detectors.training.arrays import f32
 from pipeline.types import PROVINCES, ImageBgr, PlateClass
 
 SERIAL = "0123456789ABCDEFGHJKLMNPQRSTUVWXYZ"
@@ -61,6 +66,10 @@ _BGR = {
 }
 
 
+Row = tuple[float, float, float, float, float]
+"""x, y, width, height and gap of a row of characters, mm."""
+
+
 class Glyphs:
     """The glyph pictures of one folder as alpha masks (H, W) uint8, 255 where ink is."""
 
@@ -89,7 +98,7 @@ class Glyphs:
 
 
 def _from_font(character: str, font: Path) -> np.ndarray:
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw, ImageFont  # type: ignore[import-not-found]
 
     canvas = Image.new("L", (200, 200), 0)
     ImageDraw.Draw(canvas).text(
@@ -149,7 +158,7 @@ def _single(text: str, ground: str, inks: list[str], wide_after: int = 2) -> Lay
     if len(text) == 7:
         cells = _row(text, inks, 15.5, 25, 45, 90, 12, "140", wide_after, 34)
         last = cells[wide_after - 1]
-        dots = ((last.x + last.width + 17, 70.0),)
+        dots: tuple[tuple[float, float], ...] = ((last.x + last.width + 17, 70.0),)
     else:  # eight characters on the same 440 mm: narrower cells, no dot
         cells = _row(text, inks, 15.5, 25, 43, 90, 8.8, "140")
         dots = ()
@@ -161,13 +170,13 @@ def _double(
     ground: str,
     inks: list[str],
     size: tuple[float, float],
-    top: tuple[float, ...],
-    bottom: tuple[float, ...],
+    top: Row,
+    bottom: Row,
     border: str,
 ) -> Layout:
     """``top`` = x, y, w, h, gap of the first two characters; ``bottom`` of the other five."""
-    upper = _row(text[:2], inks[:2], top[0], top[1], top[2], top[3], top[4], "220_up")
-    lower = _row(text[2:], inks[2:], *bottom[:2], bottom[2], bottom[3], bottom[4], "220_down")
+    upper = _row(text[:2], inks[:2], *top, "220_up")
+    lower = _row(text[2:], inks[2:], *bottom, "220_down")
     dot = (size[0] / 2, top[1] + top[3] / 2)
     return Layout(*size, ground, border, upper + lower, (dot,))
 
@@ -225,12 +234,12 @@ def _ground(plan: Layout, scale: float, tint: Callable[[str], tuple[float, ...]]
     image = np.empty((height, width, 3), np.float32)
     if plan.ground == "green_small":
         ramp = np.linspace(0, 1, height, dtype=np.float32)[:, None, None] ** 0.9
-        image[:] = np.float32(tint("white")) * (1 - ramp) + np.float32(tint("green")) * ramp
+        image[:] = f32(tint("white")) * (1 - ramp) + f32(tint("green")) * ramp
     elif plan.ground == "green_large":
-        image[:] = np.float32(tint("green"))
-        image[:, : round(120 * scale)] = np.float32(tint("yellow"))
+        image[:] = f32(tint("green"))
+        image[:, : round(120 * scale)] = f32(tint("yellow"))
     else:
-        image[:] = np.float32(tint(plan.ground))
+        image[:] = f32(tint(plan.ground))
     return image
 
 
@@ -256,7 +265,7 @@ def render_plate(
 
     image = _ground(plan, scale, tint)
     height, width = image.shape[:2]
-    ink = {name: np.float32(tint(name)) for name in ("ink", "white", "red")}
+    ink = {name: f32(tint(name)) for name in ("ink", "white", "red")}
 
     border = np.zeros((height, width), np.uint8)
     inset, line = round(3.5 * scale), max(1, round(2.0 * scale))

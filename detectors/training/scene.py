@@ -6,8 +6,13 @@ yolo11n-pose from scratch (definition and assigner from ultralytics) in a bare l
 autocast, channels-last, AdamW, EMA, warm-up and a cosine that ends when ``--minutes`` of
 training time are used up. The clock counts training only: time the process was stopped is left
 out. ``RUN/last.pt`` is written every three minutes; the same command resumes from it.
-``--export-only`` turns the EMA weights of ``RUN/last.pt`` into ``detectors/weights/scene.*``.
+``--export-only`` turns the EMA weights of ``RUN/last.pt`` into ``detectors/weights/scene.*``, and
+into ``RUN/scene.pt`` for :mod:`detectors.backends.ultralytics`.
 """
+
+# OpenCV's stubs widen every dtype, and torch is untyped for the check.
+# mypy: disable-error-code="arg-type,assignment,call-overload,misc,no-any-return,operator"
+# mypy: disable-error-code="return-value,untyped-decorator,var-annotated"
 
 from __future__ import annotations
 
@@ -217,6 +222,7 @@ def export(options: argparse.Namespace) -> None:
     state = torch.load(options.out / "last.pt", weights_only=False)
     net = build_model()
     net.load_state_dict(state["ema"])
+    save_for_ultralytics(net, options.out / "scene.pt")
     net.fuse(verbose=False)
     # pixel scaling and colour order live in the model: input (B, 3, H, W) BGR, 0 to 255
     first = net.model[0].conv
@@ -242,6 +248,15 @@ def export(options: argparse.Namespace) -> None:
             "seed": SEED,
         },
     )
+
+
+def save_for_ultralytics(net: Any, path: Path) -> None:
+    """The same weights as a ``.pt`` that ultralytics loads, for a GPU or for fine-tuning."""
+    plain = copy.deepcopy(net.float().eval())
+    plain.criterion = None
+    plain.args = {"task": "pose", "imgsz": 640, **vars(net.args)}
+    plain.task = "pose"
+    torch.save({"model": plain, "train_args": plain.args, "epoch": -1}, path)
 
 
 def main() -> None:

@@ -9,6 +9,10 @@ Labels are partial, so each sample carries a weight per class for its *negatives
 class is not annotated in that photograph. Positives always count.
 """
 
+# OpenCV's stubs widen every dtype, and torch is untyped for the check.
+# mypy: disable-error-code="arg-type,assignment,call-overload,misc,no-any-return,operator"
+# mypy: disable-error-code="return-value,untyped-decorator,var-annotated"
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -23,7 +27,15 @@ from torch.utils.data import IterableDataset
 from tqdm import tqdm
 
 from detectors.training import data as labels
+from detectors.training.arrays import f32
 from detectors.training.render import Glyphs, random_plate, render_plate
+from detectors.training.scene_effects import (
+    is_free,
+    photometric,
+    project,
+    random_quad,
+    warp_into,
+)
 
 CLASSES = ("plate", "car", "van", "bus", "truck", "motorcycle")
 GREY = 114
@@ -59,16 +71,17 @@ def _vehicle_prior(frames: list[labels.Row]) -> dict[bool, np.ndarray]:
         for plate, inside in _pairs(frame):
             if inside is not None:
                 centre, width = _centre(plate)
-                box = np.float32(inside["box"])
+                box = f32(inside["box"])
                 clipped = box[0] < 3 or box[1] < 3 or box[2] > frame["width"] - 3
                 if not clipped and box[3] - centre[1] < 2 * width:
                     relative = (box - np.tile(centre, 2)) / width
                     found[plate.get("colour") == "黄色"].append(relative)
-    return {key: np.median(np.stack(value), axis=0) for key, value in found.items()}
+    usual = f32([-2.2, -3.2, 2.2, 1.0])  # where a trial's few photographs show none
+    return {k: np.median(np.stack(v), axis=0) if v else usual for k, v in found.items()}
 
 
 def _centre(plate: labels.Row) -> tuple[np.ndarray, float]:
-    box = np.float32(plate["box"])
+    box = f32(plate["box"])
     return (box[:2] + box[2:]) / 2, float(box[2] - box[0])
 
 
@@ -95,7 +108,7 @@ def _frame_vehicles(
         large = plate.get("colour") == "黄色"
         centre, width = _centre(plate)
         if hint is not None:
-            box = np.float32(hint["box"])
+            box = f32(hint["box"])
             name = hint["cls"] if large and hint["cls"] in ("bus", "truck") else "car"
         else:
             box = prior[large] * width + np.tile(centre, 2)
@@ -124,9 +137,7 @@ def load_sources(data: Path, limit: int | None = None) -> dict[str, list[Source]
         )
     for row in tqdm(labels.rows(data, "vehicles", "train")[:limit], desc="streets", mininterval=5):
         boxes = [
-            (CLASSES.index(v["cls"]), np.float32(v["box"]))
-            for v in row["vehicles"]
-            if v["cls"] in CLASSES
+            (CLASSES.index(v["cls"]), f32(v["box"])) for v in row["vehicles"] if v["cls"] in CLASSES
         ]
         weights = np.full(6, 0.7 if row["set"] == "caxtiq" else 1.0, np.float32)
         weights[0] = 0.0
@@ -171,8 +182,8 @@ class Composer:
             for part, (x, y) in zip(parts, product((0, half), repeat=2), strict=True):
                 result.image[y : y + half, x : x + half] = part.image
                 result.weights = np.minimum(result.weights, part.weights)
-                result.plates += [p + np.float32([x, y]) for p in part.plates]
-                result.vehicles += [(c, b + np.float32([x, y, x, y])) for c, b in part.vehicles]
+                result.plates += [p + f32([x, y]) for p in part.plates]
+                result.vehicles += [(c, b + f32([x, y, x, y])) for c, b in part.vehicles]
         else:
             kind = str(rng.choice(["pku", "ccpd", "street"], p=[0.63, 0.12, 0.25]))
             result = self._view(rng, kind, side)
@@ -183,7 +194,7 @@ class Composer:
         source = self.sources[kind][int(rng.integers(len(self.sources[kind])))]
         height, width = source.levels[0].shape[:2]
         fit = side / max(height, width)
-        focus = np.float32([rng.uniform(0, width), rng.uniform(0, height)])
+        focus = f32([rng.uniform(0, width), rng.uniform(0, height)])
         if source.plates and rng.random() < 0.85:
             plate = source.plates[int(rng.integers(len(source.plates)))]
             focus = plate.mean(axis=0)
@@ -193,7 +204,7 @@ class Composer:
         else:
             scale = fit * np.exp(rng.uniform(np.log(0.8), np.log(2.4)))
         if not small and rng.random() < 0.22:  # the whole picture, as inference letterboxes it
-            scale, focus = fit, np.float32([width / 2, height / 2])
+            scale, focus = fit, f32([width / 2, height / 2])
         matrix = _homography(rng, focus, scale, side, (width, height))
         level = 1 if scale < 0.5 else 0
         shrink = np.diag([2.0**level, 2.0**level, 1.0])
@@ -207,9 +218,9 @@ class Composer:
             borderValue=(fill, fill, fill),
         )
         result = Sample(image, source.weights.copy())
-        result.plates = [_project(matrix, p) for p in source.plates]
+        result.plates = [project(matrix, p) for p in source.plates]
         for name, box in source.vehicles:
-            corners = _project(matrix, box[[0, 1, 2, 1, 2, 3, 0, 3]].reshape(4, 2))
+            corners = project(matrix, box[[0, 1, 2, 1, 2, 3, 0, 3]].reshape(4, 2))
             result.vehicles.append((name, np.r_[corners.min(axis=0), corners.max(axis=0)]))
         self._paste(rng, result)
         _clip_labels(result, side)
@@ -226,21 +237,21 @@ class Composer:
                 if width < 50 or rng.random() < 0.5:
                     continue
                 plate = min(width * rng.uniform(0.16, 0.32), 250.0)
-                centre = np.float32(
+                centre = f32(
                     [
                         box[0] + width * rng.uniform(0.35, 0.65),
                         box[1] + (box[3] - box[1]) * rng.uniform(0.6, 0.95),
                     ]
                 )
-                quad = _quad(rng, centre, plate)
+                quad = random_quad(rng, centre, plate)
                 sample.plates.append(self._paste_plate(rng, sample.image, quad))
         if rng.random() < 0.06:
-            quad = _quad(rng, rng.uniform(0, side, 2), np.exp(rng.uniform(3.0, 5.5)))
-            if _free(quad, sample.plates):
+            quad = random_quad(rng, rng.uniform(0, side, 2), np.exp(rng.uniform(3.0, 5.5)))
+            if is_free(quad, sample.plates):
                 sample.plates.append(self._paste_plate(rng, sample.image, quad))
         if rng.random() < 0.15:
-            quad = _quad(rng, rng.uniform(0, side, 2), np.exp(rng.uniform(3.0, 5.3)))
-            if _free(quad, sample.plates):
+            quad = random_quad(rng, rng.uniform(0, side, 2), np.exp(rng.uniform(3.0, 5.3)))
+            if is_free(quad, sample.plates):
                 negative = self.negatives[int(rng.integers(len(self.negatives)))]
                 warp_into(sample.image, negative, quad)
 
@@ -256,8 +267,8 @@ class Composer:
         centre = corners.mean(axis=0)
         left, right = (corners[0] + corners[3]) / 2, (corners[1] + corners[2]) / 2
         up = ((corners[0] - corners[3]) + (corners[1] - corners[2])) / 4 * stretch
-        grow = np.float32(rng.uniform(1.0, 1.06))  # cover what was there
-        quad = np.float32([left + up, right + up, right - up, left - up])
+        grow = f32(rng.uniform(1.0, 1.06))  # cover what was there
+        quad = f32([left + up, right + up, right - up, left - up])
         quad = (quad - centre) * grow + centre
         x1, y1 = np.clip(corners.min(axis=0).astype(int), 0, None)
         x2, y2 = corners.max(axis=0).astype(int) + 1
@@ -284,7 +295,7 @@ def _homography(
     skew = np.array([[1, shear[0], 0], [shear[1], 1, 0], [0, 0, 1.0]])
     tilt = np.eye(3)
     tilt[2, :2] = rng.normal(0, 0.12, 2) / side
-    whole = np.allclose(focus, np.float32(size) / 2)
+    whole = np.allclose(focus, f32(size) / 2)
     spread = 0.08 if whole else 0.42
     target = side / 2 + rng.uniform(-spread, spread, 2) * side
     # a view that is not the whole picture stays mostly inside it
@@ -296,49 +307,6 @@ def _homography(
     to_origin = np.array([[1, 0, -focus[0]], [0, 1, -focus[1]], [0, 0, 1.0]])
     to_target = np.array([[1, 0, target[0]], [0, 1, target[1]], [0, 0, 1.0]])
     return to_target @ tilt @ turn @ skew @ stretch @ to_origin
-
-
-def _project(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
-    homogeneous = np.c_[points, np.ones(len(points))] @ matrix.T
-    return np.float32(homogeneous[:, :2] / homogeneous[:, 2:])
-
-
-def _quad(rng: np.random.Generator, centre: np.ndarray, width: float) -> np.ndarray:
-    half = np.float32([width / 2, width / 6.28])
-    quad = np.float32([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * half
-    quad += rng.normal(0, 0.015 * width, (4, 2)).astype(np.float32)
-    angle = np.deg2rad(rng.normal(0, 5))
-    turn = np.float32([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    return np.float32(quad @ turn + centre)
-
-
-def _free(quad: np.ndarray, plates: list[np.ndarray]) -> bool:
-    low, high = quad.min(axis=0), quad.max(axis=0)
-    return not any(
-        (np.minimum(high, p.max(axis=0)) > np.maximum(low, p.min(axis=0))).all() for p in plates
-    )
-
-
-def warp_into(image: np.ndarray, patch: np.ndarray, quad: np.ndarray) -> None:
-    """Warp ``patch`` onto the four corners ``quad`` of ``image``, in place, edges feathered."""
-    side_y, side_x = image.shape[:2]
-    x1, y1 = np.floor(np.clip(quad.min(axis=0) - 2, 0, [side_x, side_y])).astype(int)
-    x2, y2 = np.ceil(np.clip(quad.max(axis=0) + 2, 0, [side_x, side_y])).astype(int)
-    if x2 - x1 < 4 or y2 - y1 < 3:
-        return
-    width = float(np.linalg.norm(quad[1] - quad[0]))
-    ratio = min(1.0, 1.3 * width / patch.shape[1])
-    if ratio < 1:
-        patch = cv2.resize(patch, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA)
-    height, wide = patch.shape[:2]
-    start = np.float32([[0, 0], [wide, 0], [wide, height], [0, height]])
-    matrix = cv2.getPerspectiveTransform(start, np.float32(quad - [x1, y1]))
-    size = (int(x2 - x1), int(y2 - y1))
-    warped = cv2.warpPerspective(patch, matrix, size, borderMode=cv2.BORDER_REPLICATE)
-    mask = cv2.warpPerspective(np.full((height, wide), 255, np.uint8), matrix, size)
-    alpha = cv2.blur(mask, (3, 3)).astype(np.float32)[..., None] / 255
-    region = image[y1:y2, x1:x2]
-    region[:] = (region + (warped.astype(np.float32) - region) * alpha).astype(np.uint8)
 
 
 def _clip_labels(sample: Sample, side: int) -> None:
@@ -355,44 +323,6 @@ def _clip_labels(sample: Sample, side: int) -> None:
         if area >= 0.35 * np.prod(box[2:] - box[:2]) and (cut[2:] - cut[:2]).min() >= 8:
             vehicles.append((name, cut.astype(np.float32)))
     sample.plates, sample.vehicles = plates, vehicles
-
-
-def photometric(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Light, sensor and codec: gamma, gain, tint, blur, noise, JPEG."""
-    gain = np.exp(rng.normal(0, 0.25))
-    gamma = np.exp(rng.normal(0, 0.25))
-    if rng.random() < 0.15:  # night
-        gain *= rng.uniform(0.2, 0.6)
-    table = np.clip(255 * (np.linspace(0, 1, 256) ** gamma) * gain + rng.normal(0, 8), 0, 255)
-    tint = np.exp(rng.normal(0, 0.06, 3))
-    image = cv2.LUT(image, np.clip(table[:, None] * tint, 0, 255).astype(np.uint8)[:, None, :])
-    if rng.random() < 0.12:
-        grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-        image = cv2.merge([grey, grey, grey])
-    draw = rng.random()
-    if draw < 0.12:
-        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 1.6))
-    elif draw < 0.22:
-        image = motion_blur(image, rng, int(rng.integers(3, 8)))
-    if rng.random() < 0.25:
-        noise = np.empty(image.shape, np.int8)
-        cv2.randn(noise, 0, float(rng.uniform(2, 12)))
-        image = cv2.add(image, noise, dtype=cv2.CV_8U)
-    if rng.random() < 0.2:
-        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 90))]
-        image = cv2.imdecode(cv2.imencode(".jpg", image, quality)[1], cv2.IMREAD_COLOR)
-    return image
-
-
-def motion_blur(image: np.ndarray, rng: np.random.Generator, length: int) -> np.ndarray:
-    """Blur along a random direction of ``length`` pixels."""
-    kernel = np.zeros((length, length), np.float32)
-    end = rng.uniform(0, np.pi)
-    centre = (length - 1) / 2
-    step = np.array([np.cos(end), np.sin(end)]) * centre
-    first, last = np.round(centre - step).astype(int), np.round(centre + step).astype(int)
-    cv2.line(kernel, tuple(first.tolist()), tuple(last.tolist()), 1.0)
-    return cv2.filter2D(image, -1, kernel / max(kernel.sum(), 1))
 
 
 def collate(samples: list[Sample]) -> dict[str, torch.Tensor]:
@@ -412,15 +342,15 @@ def collate(samples: list[Sample]) -> dict[str, torch.Tensor]:
             names.append(name)
             boxes.append(box)
             corners.append(np.zeros((4, 3)))
-    xyxy = np.float32(boxes).reshape(-1, 4) / side
+    xyxy = f32(boxes).reshape(-1, 4) / side
     centred = np.c_[(xyxy[:, :2] + xyxy[:, 2:]) / 2, xyxy[:, 2:] - xyxy[:, :2]]
-    points = np.float32(corners).reshape(-1, 4, 3)
+    points = f32(corners).reshape(-1, 4, 3)
     points[..., :2] /= side
     return {
         "img": torch.from_numpy(np.ascontiguousarray(images)),
         "batch_idx": torch.tensor(index, dtype=torch.float32),
         "cls": torch.tensor(names, dtype=torch.float32),
-        "bboxes": torch.from_numpy(np.float32(centred)),
+        "bboxes": torch.from_numpy(f32(centred)),
         "keypoints": torch.from_numpy(points),
         "weights": torch.from_numpy(np.stack([s.weights for s in samples])),
     }

@@ -27,7 +27,9 @@ def traffic(draw: st.DrawFn) -> list[tuple[str, float, float]]:
         at_s = draw(st.integers(0, 8)) / 5
         for _ in range(draw(st.integers(0, 4))):
             plate = f"辽{'ABCDEF'[lane]}" + draw(serials)
-            far_from_all = all(sum(a != b for a, b in zip(plate, p, strict=True)) > 3 for p in plates)
+            far_from_all = all(
+                sum(a != b for a, b in zip(plate, p, strict=True)) > 3 for p in plates
+            )
             if far_from_all:
                 plates.add(plate)
                 drives.append((plate, at_s, x))
@@ -39,8 +41,7 @@ def traffic(draw: st.DrawFn) -> list[tuple[str, float, float]]:
 @given(traffic(), st.booleans())
 def test_one_passage_for_each_vehicle(drives, with_vehicles: bool) -> None:
     streams = [
-        scenes.drive_past(plate, at_s, x=x, with_vehicle=with_vehicles)
-        for plate, at_s, x in drives
+        scenes.drive_past(plate, at_s, x=x, with_vehicle=with_vehicles) for plate, at_s, x in drives
     ]
     numbers = count()
     with tempfile.TemporaryDirectory() as folder:
@@ -61,9 +62,9 @@ def test_one_passage_for_each_vehicle(drives, with_vehicles: bool) -> None:
         assert passage.reads == 5
 
 
-boxes = st.tuples(
-    st.floats(0, 100), st.floats(0, 100), st.floats(1, 100), st.floats(1, 100)
-).map(lambda b: (b[0], b[1], b[0] + b[2], b[1] + b[3]))
+boxes = st.tuples(st.floats(0, 100), st.floats(0, 100), st.floats(1, 100), st.floats(1, 100)).map(
+    lambda b: (b[0], b[1], b[0] + b[2], b[1] + b[3])
+)
 
 
 @given(boxes, boxes)

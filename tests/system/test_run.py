@@ -42,7 +42,7 @@ def test_every_vehicle_of_the_clip_is_one_passage_and_the_wanted_one_a_hit(tmp_p
     said = events(done.stdout)
     passages = latest([event for event in said if event["event"] == "passage"])
     assert sorted(passage["plate"] for passage in passages) == sorted(PLATES)
-    (hit,) = (event for event in said if event["event"] == "hit")
+    (hit,) = {event["id"]: event for event in said if event["event"] == "hit"}.values()
     assert hit["kind"] == "exact"
     assert hit["list_version"] >= 1
     (met,) = (passage for passage in passages if passage["id"] == hit["passage"])
@@ -78,8 +78,7 @@ def test_an_alert_waits_for_whoever_asks_later(tmp_path: Path) -> None:
     put_on_list(tmp_path, WANTED)
     settings = tmp_path / "checkpoint.toml"
     settings.write_text(
-        '[alerts]\nlisten = "127.0.0.1:0"\n[[cameras]]\nname = "gate"\n'
-        f'source = "{CLIP}"\n',
+        f'[alerts]\nlisten = "127.0.0.1:0"\n[[cameras]]\nname = "gate"\nsource = "{CLIP}"\n',
         encoding="utf-8",
     )
     ran = checkpoint("run", "--config", str(settings), "--once", "--json", cwd=tmp_path)
@@ -154,7 +153,7 @@ def test_redis_away_loses_nothing(tmp_path: Path) -> None:
     put_on_list(tmp_path, WANTED)
     again = checkpoint("run", "--config", str(settings), "--once", "--json", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
-    hits = [e for e in events(again.stdout) if e["event"] == "hit"]
+    hits = list({e["id"]: e for e in events(again.stdout) if e["event"] == "hit"}.values())
     (first,) = (passage["id"] for passage in passages if passage["plate"] == WANTED)
     assert first in {hit["passage"] for hit in hits}
     assert len(hits) == 2  # the vehicle of the first run, late, and that of the second
