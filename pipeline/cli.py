@@ -13,10 +13,9 @@ from typing import Annotated
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
 
-import structlog
 import typer
 
-from pipeline import config
+from pipeline import config, logs
 from pipeline.commands import alerts, demo, recognise, run, serve, watchlist
 from pipeline.errors import CheckpointError
 
@@ -48,17 +47,7 @@ def check_config(
 def _log(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
 ) -> None:
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(
-            logging.DEBUG if verbose else logging.INFO
-        ),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    logs.configure(logging.DEBUG if verbose else logging.INFO)
 
 
 def main() -> None:

@@ -119,7 +119,8 @@ class RunDisplay:
         lost = sum(record.dropped.values())
         dropped = "none dropped" if not lost else f"dropped: {json.dumps(dict(record.dropped))}"
         self._console.print(
-            f"\n{record.passages} passages and {record.hits} hits in {record.wall_s:.1f} s; "
+            f"\n{_count(record.passages, 'passage')} and {_count(record.hits, 'hit')} "
+            f"in {record.wall_s:.1f} s; "
             f"{record.decoded} frames decoded, {record.recognised} recognised, {dropped}.",
             style="bold",
             soft_wrap=True,
@@ -138,3 +139,7 @@ def clock_time(seconds: float) -> str:
     """Media time as ``m:ss.s``."""
     minutes, rest = divmod(max(seconds, 0.0), 60)
     return f"{int(minutes)}:{rest:04.1f}"
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

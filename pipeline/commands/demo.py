@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import typer
 from rich.console import Console
 
 from benchmarks.rtsp_server import RtspServer, available
+from pipeline import logs
 from pipeline.alert_client import CheckpointClient
 from pipeline.clock import SystemClock
 from pipeline.commands.run import play
@@ -29,7 +31,6 @@ _LANES = (
     LaneSettings(name="1", polygon=((0, 0), (0.5, 0), (0.5, 1), (0, 1))),
     LaneSettings(name="2", polygon=((0.5, 0), (1, 0), (1, 1), (0.5, 1))),
 )
-_LAST_VEHICLE_S = 2.0  # until the last vehicle's passage is closed
 
 
 class DemoDisplay(RunDisplay):
@@ -45,6 +46,7 @@ def demo(
     ] = None,
 ) -> None:
     """Play a rendered clip as a camera and show passages and alerts as they happen."""
+    logs.configure(logging.WARNING)
     console = Console()
     truth = json.loads(CLIP.with_suffix(".json").read_text(encoding="utf-8"))
     length_s = truth["frames"] / truth["fps"]
@@ -73,8 +75,8 @@ def demo(
             settings,
             display,
             any_port=True,
-            seconds=seconds or length_s + _LAST_VEHICLE_S,
-            on_start=lambda address: _subscribe(address, display),
+            seconds=seconds or length_s,
+            alongside=lambda address: _subscriber(address, display),
         )
     console.print(
         f"\nEvidence pictures: {data_dir / 'evidence'}\n"
@@ -116,12 +118,16 @@ def _list_plate(settings: CheckpointSettings, plate: str) -> None:
         watchlist.add([entry])
 
 
-def _subscribe(address: str, display: RunDisplay) -> None:
-    """Follow the alerts as any subscriber would, in a thread that ends with the program."""
+@contextmanager
+def _subscriber(address: str, display: RunDisplay) -> Iterator[None]:
+    """Follow the alerts as any subscriber would, in a thread of its own."""
 
     def follow() -> None:
-        with CheckpointClient(address) as client:
-            for alert in client.subscribe(0):
-                RunDisplay.hit(display, alert.hit)
+        for alert in client.subscribe(0):
+            RunDisplay.hit(display, alert.hit)
 
-    threading.Thread(target=follow, name="subscriber", daemon=True).start()
+    with CheckpointClient(address) as client:
+        thread = threading.Thread(target=follow, name="subscriber", daemon=True)
+        thread.start()
+        yield
+    thread.join(2.0)

@@ -6,7 +6,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Protocol
 from urllib.parse import urlsplit
@@ -119,9 +119,11 @@ def play(
     any_port: bool = False,
     seconds: float | None = None,
     progress_on: Console | None = None,
-    on_start: Callable[[str], None] | None = None,
+    alongside: Callable[[str], AbstractContextManager[None]] | None = None,
 ) -> None:
     """Run until the sources end, ``seconds`` have passed, or Ctrl-C; then say what it amounted to.
+
+    ``alongside``: entered with the alert service's address while the sources play.
 
     Raises:
         InputError: a source could not be used, or not wholly; the rest was done.
@@ -129,10 +131,10 @@ def play(
     """
     listener = Listener(output.passage, output.hit)
     with StopSignal() as stop, Runtime(settings, listener, once=once, any_port=any_port) as runtime:
-        if runtime.alert_address and on_start is not None:
-            on_start(runtime.alert_address)
         until_s = None if seconds is None else time.monotonic() + seconds
-        with _progress(settings, progress_on, once) as show:
+        address = runtime.alert_address
+        company = alongside(address) if alongside and address else nullcontext()
+        with company, _progress(settings, progress_on, once) as show:
             while not stop.event.wait(_TICK_S) and not runtime.ended():
                 runtime.check()
                 show(runtime)

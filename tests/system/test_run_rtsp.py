@@ -55,7 +55,7 @@ def test_killed_frozen_and_restarted(tmp_path: Path) -> None:
             assert "Traceback" not in program.log
             assert memory[-1] < memory[0] * 1.2
             summary = program.events[-1]
-    assert summary["passages"] >= 4
+    assert summary["passages"] >= 2
     assert {p["plate"] for p in program.passages() if p["plate"]} <= PLATES
 
 
