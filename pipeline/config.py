@@ -93,7 +93,10 @@ class WatchlistSettings(Settings):
 
 
 class TlsSettings(Settings):
-    """PEM files for TLS; with ``client_ca`` every client must show a certificate."""
+    """PEM files for TLS; with ``client_ca`` every client must show a certificate.
+
+    A process that publishes to ``alerts.target`` shows this certificate there as its own.
+    """
 
     certificate: Path
     key: Path

@@ -17,7 +17,8 @@ import structlog
 from redis import Redis
 
 from detectors.recogniser import Recogniser, load_recogniser
-from pipeline.alert_service import AlertService
+from pipeline.alerts.publisher import Publisher
+from pipeline.alerts.service import AlertService
 from pipeline.batching import Batcher
 from pipeline.camera import CameraState, CameraStatus
 from pipeline.clock import Clock, SystemClock
@@ -32,7 +33,6 @@ from pipeline.mailbox import Mailboxes
 from pipeline.matching import Matcher
 from pipeline.outbox import Outbox
 from pipeline.passage import PassageBuilder
-from pipeline.publisher import Publisher
 from pipeline.recognise import RecognitionStage
 from pipeline.types import Hit, Passage
 from watchlist.embedded import open_redis

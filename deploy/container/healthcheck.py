@@ -12,7 +12,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from pipeline import config
-from pipeline.alert_channel import dial_target, open_channel
+from pipeline.alerts.channel import dial_target, open_channel
 from pipeline.errors import CheckpointError
 
 TIMEOUT_S = 3.0

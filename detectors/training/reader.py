@@ -97,7 +97,9 @@ def train(options: argparse.Namespace) -> None:
     torch.manual_seed(SEED)
     torch.set_num_threads(options.threads)
     cv2.setNumThreads(1)
-    samples = ReaderSamples(options.data, options.rendered, SEED, options.out, options.font)
+    samples = ReaderSamples(
+        options.data, options.rendered, SEED, options.out, options.font, options.mined
+    )
     val_images, val_texts, val_sets = val_plates(options.data)
     net = ReaderNet()
     average = Average(net, 0.999)
@@ -235,6 +237,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, default=Path(__file__).parents[1] / "weights")
     parser.add_argument("--rendered", type=int, default=40_000, help="rendered plates to draw from")
     parser.add_argument("--font", type=Path, help="a font with 应 and 急, for emergency plates")
+    parser.add_argument("--mined", type=Path, help="hard negatives of detectors.training.mine")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--export-only", action="store_true")
     options = parser.parse_args()

@@ -101,12 +101,20 @@ class ReaderSamples:
     """Draws (plate picture, slot labels, class label)."""
 
     def __init__(
-        self, data: Path, rendered: int, seed: int, cache: Path, font: Path | None = None
+        self,
+        data: Path,
+        rendered: int,
+        seed: int,
+        cache: Path,
+        font: Path | None = None,
+        mined: Path | None = None,
     ) -> None:
         rng = np.random.default_rng(seed)
         self.glyphs = Glyphs(data / "glyphs", font)
         self.real = real_patches(data, "train")
         self.false = labels.not_plates(data, val=False)
+        paths = sorted(mined.glob("*.png")) if mined else []
+        self.mined = [image for path in paths if (image := cv2.imread(str(path))) is not None]
         counts = Counter(p.text[0] for p in self.real)
         weights = np.array(
             [
@@ -144,10 +152,14 @@ class ReaderSamples:
     def draw(self, rng: np.random.Generator) -> tuple[ImageBgr, np.ndarray, int]:
         """One sample."""
         chance = rng.random()
-        if chance < 0.04:
-            image = self.false[int(rng.integers(len(self.false)))]
+        if chance < 0.05:
+            mined = bool(self.mined) and rng.random() < 0.5
+            pool = self.mined if mined else self.false
+            image = pool[int(rng.integers(len(pool)))]
             height, width = image.shape[:2]
-            corners = f32([[0, 0], [width, 0], [width, height], [0, height]])
+            # a mined one was cut out with surroundings, see detectors.training.mine
+            x, y = (width * 0.15 / 1.3, height * 0.3 / 1.6) if mined else (0.0, 0.0)
+            corners = f32([[x, y], [width - x, y], [width - x, height - y], [x, height - y]])
             seen = view(image, corners, rng, real=True)
             return seen, np.zeros(SLOTS, np.int64), UNKNOWN
         if chance < 0.52:

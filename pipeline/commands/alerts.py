@@ -11,8 +11,8 @@ import typer
 from rich.console import Console
 
 from pipeline import config
-from pipeline.alert_channel import dial_target
-from pipeline.alert_client import CheckpointClient
+from pipeline.alerts.channel import dial_target
+from pipeline.alerts.client import CheckpointClient
 from pipeline.commands.alert_table import AlertTable
 from pipeline.errors import ConfigError
 from pipeline.types import Alert, MatchKind, ReviewState

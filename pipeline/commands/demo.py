@@ -17,7 +17,7 @@ from rich.console import Console
 
 from benchmarks.rtsp_server import RtspServer, available
 from pipeline import logs
-from pipeline.alert_client import CheckpointClient
+from pipeline.alerts.client import CheckpointClient
 from pipeline.clock import SystemClock
 from pipeline.commands.run import play
 from pipeline.config import CameraSettings, CheckpointSettings, LaneSettings

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import structlog
 
-from pipeline.alert_service import AlertService
+from pipeline.alerts.publisher import Publisher
+from pipeline.alerts.service import AlertService
 from pipeline.config import AlertSettings, WatchlistSettings
 from pipeline.convert import publish_request
 from pipeline.outbox import Outbox
-from pipeline.publisher import Publisher
 from tests.integration.alerts_support import make_hit
 from watchlist.connection import connect
 

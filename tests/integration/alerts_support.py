@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import redis
 
-from pipeline.alert_service import AlertService
+from pipeline.alerts.service import AlertService
 from pipeline.config import AlertSettings, WatchlistSettings
 from pipeline.types import (
     ALPHABET,

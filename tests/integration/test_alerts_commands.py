@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.alert_client import CheckpointClient
+from pipeline.alerts.client import CheckpointClient
+from pipeline.alerts.publisher import Publisher
 from pipeline.errors import AlertServiceError
 from pipeline.outbox import Outbox
-from pipeline.publisher import Publisher
 from pipeline.types import MatchKind
 from tests.integration.alerts_support import make_hit, wait_until
 

@@ -18,13 +18,13 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from checkpoint.v1 import alerts_pb2 as pb
 from checkpoint.v1 import alerts_pb2_grpc
-from pipeline.alert_client import CheckpointClient
-from pipeline.alert_service import AlertService
+from pipeline.alerts.client import CheckpointClient
+from pipeline.alerts.publisher import Publisher
+from pipeline.alerts.service import AlertService
 from pipeline.config import AlertSettings
 from pipeline.convert import hit_to_pb, publish_request
 from pipeline.errors import AlertServiceError
 from pipeline.outbox import Outbox
-from pipeline.publisher import Publisher
 from pipeline.types import Alert
 from tests.integration.alerts_support import (
     make_hit,

@@ -17,14 +17,14 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from checkpoint.v1 import alerts_pb2 as pb
 from checkpoint.v1 import alerts_pb2_grpc
-from pipeline.alert_client import CheckpointClient
-from pipeline.alert_records import Durability
-from pipeline.alert_service import SERVICE_NAME, AlertService
+from pipeline.alerts.client import CheckpointClient
+from pipeline.alerts.publisher import Publisher
+from pipeline.alerts.records import Durability
+from pipeline.alerts.service import SERVICE_NAME, AlertService
 from pipeline.config import AlertSettings
 from pipeline.convert import hit_to_pb
 from pipeline.errors import AlertServiceError, ConfigError, StoreUnavailable
 from pipeline.outbox import Outbox
-from pipeline.publisher import Publisher
 from pipeline.types import Alert, MatchKind, ReviewState
 from tests.integration.alerts_support import (
     RedisServer,

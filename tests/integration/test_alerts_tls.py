@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.alert_client import CheckpointClient
-from pipeline.alert_service import AlertService
+from pipeline.alerts.client import CheckpointClient
+from pipeline.alerts.publisher import Publisher
+from pipeline.alerts.service import AlertService
 from pipeline.config import AlertSettings, TlsSettings
 from pipeline.errors import AlertServiceError, ConfigError
 from pipeline.outbox import Outbox
-from pipeline.publisher import Publisher
 from tests.integration.alerts_support import make_certificates, make_hit, redis_server
 
 pytestmark = [pytest.mark.grpc, pytest.mark.redis]

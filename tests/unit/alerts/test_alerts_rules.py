@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pipeline.alert_channel import Backoff, dial_target, open_channel
-from pipeline.alert_rules import fault
-from pipeline.alert_service import refuse_exposure
+from pipeline.alerts.channel import Backoff, dial_target, open_channel
+from pipeline.alerts.rules import fault
+from pipeline.alerts.service import refuse_exposure
 from pipeline.commands.alert_table import AlertTable
 from pipeline.config import AlertSettings, TlsSettings
 from pipeline.convert import hit_to_pb, publish_request

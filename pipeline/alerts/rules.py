@@ -7,8 +7,8 @@ import math
 from typing import Any, Final
 
 from checkpoint.v1 import alerts_pb2 as pb
-from pipeline.alert_feed import FeedEvent
-from pipeline.alert_records import EventKind
+from pipeline.alerts.feed import FeedEvent
+from pipeline.alerts.records import EventKind
 from pipeline.convert import MAX_EVIDENCE_BYTES, match_kind_from_pb
 
 LONGEST_ID: Final = 200

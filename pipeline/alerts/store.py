@@ -36,8 +36,8 @@ from typing import Any, Final
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from pipeline import alert_scripts
-from pipeline.alert_records import (
+from pipeline.alerts import scripts
+from pipeline.alerts.records import (
     Durability,
     EventKind,
     Feed,
@@ -106,8 +106,8 @@ class AlertStore:
     def publish(self, hits: Sequence[NewHit]) -> list[Published]:
         """Store ``hits`` in order, in one round trip; they are on the disk on return."""
         with _unavailable(), self._redis.pipeline(transaction=False) as batch:
-            batch.script_load(alert_scripts.PUBLISH)
-            sha = _sha(alert_scripts.PUBLISH)
+            batch.script_load(scripts.PUBLISH)
+            sha = _sha(scripts.PUBLISH)
             for hit in hits:
                 batch.evalsha(
                     sha,
@@ -142,9 +142,9 @@ class AlertStore:
             ReviewRefusedError: no such alert, decided already, or amended since ``seen_revision``.
         """
         with _unavailable(), self._redis.pipeline(transaction=False) as batch:
-            batch.script_load(alert_scripts.REVIEW)
+            batch.script_load(scripts.REVIEW)
             batch.evalsha(
-                _sha(alert_scripts.REVIEW),
+                _sha(scripts.REVIEW),
                 5,
                 self._key("sequence"),
                 self._key("feed"),

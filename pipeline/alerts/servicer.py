@@ -13,16 +13,16 @@ from google.protobuf.message import DecodeError
 
 from checkpoint.v1 import alerts_pb2 as pb
 from checkpoint.v1 import alerts_pb2_grpc
-from pipeline.alert_feed import AlertFeed, FeedEvent, alert_message
-from pipeline.alert_records import (
+from pipeline.alerts.feed import AlertFeed, FeedEvent, alert_message
+from pipeline.alerts.records import (
     EventKind,
     NewHit,
     ReviewRefusal,
     ReviewRefusedError,
     StoredAlert,
 )
-from pipeline.alert_rules import LONGEST_ID, fault, listed, wanted_event
-from pipeline.alert_store import AlertStore
+from pipeline.alerts.rules import LONGEST_ID, fault, listed, wanted_event
+from pipeline.alerts.store import AlertStore
 from pipeline.clock import Clock
 from pipeline.convert import (
     review_state_from_pb,

@@ -19,8 +19,8 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from checkpoint.v1 import alerts_pb2 as pb
-from pipeline.alert_records import EventKind, StoredAlert
-from pipeline.alert_store import AlertStore
+from pipeline.alerts.records import EventKind, StoredAlert
+from pipeline.alerts.store import AlertStore
 from pipeline.convert import review_state_to_pb, timestamp_from_us
 from pipeline.errors import ConfigError, StoreUnavailable
 from pipeline.types import ReviewState

@@ -27,10 +27,10 @@ from redis import Redis
 
 from checkpoint.v1 import alerts_pb2 as pb
 from checkpoint.v1 import alerts_pb2_grpc
-from pipeline.alert_channel import MAX_MESSAGE_BYTES, check_address, read_pem
-from pipeline.alert_feed import AlertFeed
-from pipeline.alert_servicer import AlertsServicer
-from pipeline.alert_store import AlertStore
+from pipeline.alerts.channel import MAX_MESSAGE_BYTES, check_address, read_pem
+from pipeline.alerts.feed import AlertFeed
+from pipeline.alerts.servicer import AlertsServicer
+from pipeline.alerts.store import AlertStore
 from pipeline.clock import Clock, SystemClock
 from pipeline.config import AlertSettings, TlsSettings
 from pipeline.errors import AlertServiceError, ConfigError, StoreUnavailable

@@ -15,7 +15,7 @@ import structlog
 
 from checkpoint.v1 import alerts_pb2 as pb
 from checkpoint.v1 import alerts_pb2_grpc
-from pipeline.alert_channel import Backoff, explain, open_channel
+from pipeline.alerts.channel import Backoff, explain, open_channel
 from pipeline.convert import alert_from_pb, match_kind_to_pb, review_state_to_pb
 from pipeline.errors import AlertServiceError
 from pipeline.types import Alert, MatchKind, ReviewState

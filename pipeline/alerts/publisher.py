@@ -19,7 +19,7 @@ import structlog
 
 from checkpoint.v1 import alerts_pb2 as pb
 from checkpoint.v1 import alerts_pb2_grpc
-from pipeline.alert_channel import Backoff, explain, open_channel
+from pipeline.alerts.channel import Backoff, explain, open_channel
 from pipeline.convert import parse_publish_request, publish_request
 from pipeline.errors import AlertServiceError, CheckpointError
 from pipeline.outbox import HitKey, Outbox, WaitingHit
