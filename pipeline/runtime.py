@@ -6,7 +6,7 @@ match, flush the outbox, stop the alert service. What is not done by then is nam
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -53,6 +53,25 @@ class Listener:
 
     on_passage: Callable[[Passage], None] = _ignore
     on_hit: Callable[[Hit], None] = _ignore
+
+
+class _Told:
+    """Counts distinct ids and tells new revisions from repeated ones, in bounded memory."""
+
+    _REMEMBERED = 4096
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._revisions: OrderedDict[str, int] = OrderedDict()
+
+    def is_new(self, identifier: str, revision: int) -> bool:
+        """True the first time; remembers it."""
+        known = self._revisions.pop(identifier, None)
+        self._revisions[identifier] = revision
+        self.count += known is None
+        if len(self._revisions) > self._REMEMBERED:
+            self._revisions.popitem(last=False)
+        return known != revision
 
 
 class Runtime:
@@ -182,6 +201,7 @@ class Runtime:
         )
         if Role.ALERTS in settings.roles:
             self._service, self.alert_address = self._serve(redis)
+            self._stack.callback(self._service.stop, 0.5)  # where the start fails further on
         if recogniser is not None:
             self._recognition = _Recognition(
                 settings,
@@ -233,8 +253,8 @@ class Runtime:
             decoded=sum(camera.decoded for camera in self.cameras()),
             recognised=recognition.stage.recognised if recognition else 0,
             dropped=dict(dropped),
-            passages=len(recognition.passage_ids) if recognition else 0,
-            hits=len(recognition.hit_ids) if recognition else 0,
+            passages=recognition.passages.count if recognition else 0,
+            hits=recognition.hits.count if recognition else 0,
             wall_s=self._clock.monotonic() - self._started_s,
         )
 
@@ -255,8 +275,7 @@ class _Recognition:
         once: bool,
     ) -> None:
         self.watchlist = watchlist
-        self.passage_ids: dict[str, int] = {}  # the revision last told, by passage
-        self.hit_ids: set[str] = set()
+        self.passages, self.hits = _Told(), _Told()
         self._listener = listener
         recognition, data_dir = settings.recognition, settings.data_dir
         self.mailboxes = Mailboxes(
@@ -282,7 +301,7 @@ class _Recognition:
                 for camera in settings.cameras
             },
             _SILENT_FACTOR * settings.passages.close_after_s,
-            self._passages,
+            self._take,
             clock,
         )
         matcher = Matcher(watchlist, settings.checkpoint, clock)
@@ -334,13 +353,12 @@ class _Recognition:
         self._outbox.close()
         return lost
 
-    def _passages(self, passages: Sequence[Passage]) -> None:
+    def _take(self, passages: Sequence[Passage]) -> None:
         for passage in passages:
-            if self.passage_ids.get(passage.id) != passage.revision:
-                self.passage_ids[passage.id] = passage.revision
+            if self.passages.is_new(passage.id, passage.revision):
                 self._listener.on_passage(passage)
         self._delivery.submit(passages)
 
     def _hit(self, hit: Hit) -> None:
-        self.hit_ids.add(hit.id)
+        self.hits.is_new(hit.id, hit.revision)
         self._listener.on_hit(hit)
