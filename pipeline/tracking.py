@@ -147,21 +147,22 @@ def sightings(recognition: Recognition) -> list[Sighting]:
     """Pair the plates of a frame with the vehicles that bear them.
 
     A plate belongs to the smallest vehicle whose box holds its centre; a vehicle bears at most
-    one plate, the most confidently detected.
+    one plate, one that can be read before one that cannot. What cannot be read on a vehicle that
+    bears a plate already is lettering, not another vehicle.
     """
     bearer: dict[int, ReadPlate] = {}
     alone: list[ReadPlate] = []
-    order = sorted(recognition.plates, key=lambda plate: -plate.detection.confidence)
-    for plate in order:
+    for plate in sorted(
+        recognition.plates, key=lambda one: (one.read.text is None, -one.detection.confidence)
+    ):
         x, y = (float(value) for value in plate.detection.corners.mean(axis=0))
         holders = [
-            index
-            for index, vehicle in enumerate(recognition.vehicles)
-            if index not in bearer and _holds(vehicle.box, x, y)
+            index for index, vehicle in enumerate(recognition.vehicles) if _holds(vehicle.box, x, y)
         ]
-        if holders:
-            bearer[min(holders, key=lambda index: _area(recognition.vehicles[index].box))] = plate
-        else:
+        free = [index for index in holders if index not in bearer]
+        if free:
+            bearer[min(free, key=lambda index: _area(recognition.vehicles[index].box))] = plate
+        elif plate.read.text is not None or not holders:
             alone.append(plate)
     paired = [
         Sighting(bearer.get(index), vehicle) for index, vehicle in enumerate(recognition.vehicles)

@@ -24,6 +24,9 @@ from detectors.postprocess import overlaps
 from detectors.recogniser import Recogniser, load_recogniser
 from detectors.training import data as labels
 from detectors.training.arrays import f32
+from detectors.training.degrade import wear
+from detectors.training.render import CLASS_WEIGHTS, Glyphs, random_plate, render_plate
+from detectors.training.scene_effects import lay_over
 from pipeline.types import ReadPlate
 
 Figures = dict[str, Any]
@@ -130,6 +133,41 @@ def false_plates(recogniser: Recogniser, data: Path) -> Figures:
     return {"pictures": len(reads), "read": len(texts), "read_over_half": sure}
 
 
+def pasted(recogniser: Recogniser, data: Path, count: int = 15, seed: int = 7) -> Figures:
+    """Found and read shares of each class, rendered and pasted over val plates.
+
+    Rendered plates say little about real ones; they show classes that are not known at all.
+    """
+    glyphs = Glyphs(data / "glyphs")
+    rng = np.random.default_rng(seed)
+    rows = [r for r in labels.rows(data, "frames", "val") if r["set"] == "pku"]
+    rows = [r for r in rows if any(p.get("text") for p in r["plates"])]
+    figures: Figures = {}
+    for name in CLASS_WEIGHTS:
+        total = found = read = named = 0
+        for row in (rows[int(i)] for i in rng.permutation(len(rows))[:count]):
+            text, _ = random_plate(rng, name)
+            if not all(glyphs.has(character) for character in text):
+                continue
+            image = labels.picture(data, row)
+            target = next(p for p in row["plates"] if p.get("text"))
+            corners = labels.fitted_corners(target)
+            if corners is None:
+                continue
+            plate = wear(render_plate(text, name, glyphs, rng, scale=0.75), rng)
+            quad = lay_over(image, plate, corners, rng)
+            box = [*quad.min(axis=0).tolist(), *quad.max(axis=0).tolist()]
+            ((plates, _),) = recogniser.recognise([image])
+            index = match([box], [list(_box(p)) for p in plates])[0]
+            total += 1
+            found += index >= 0
+            read += index >= 0 and plates[index].read.text == text
+            named += index >= 0 and plates[index].read.plate_class is name
+        if total:
+            figures[name.value] = {"plates": total, "found": found, "read": read, "class": named}
+    return figures
+
+
 def vehicles(recogniser: Recogniser, data: Path) -> Figures:
     """Recall and precision of vehicle boxes (IoU >= 0.5) in the street pictures."""
     total = hit = named = large = large_hit = shown = 0
@@ -175,6 +213,7 @@ def evaluate(recogniser: Recogniser, data: Path) -> tuple[Figures, list[dict[str
         "frames": framed,
         "crops": cropped,
         "false_plates": false_plates(recogniser, data),
+        "pasted": pasted(recogniser, data),
         "vehicles": vehicles(recogniser, data),
         "weights": recogniser.version,
     }
@@ -202,9 +241,9 @@ def main() -> None:
         print(json.dumps(figures, ensure_ascii=False))
         return
     for name, value in figures.items():
-        if name == "frames":
+        if name in ("frames", "pasted"):
             for part, numbers in value.items():
-                print(f"frames/{part:8}", *(f"{k} {v}" for k, v in numbers.items()), sep="  ")
+                print(f"{name}/{part:14}", *(f"{k} {v}" for k, v in numbers.items()), sep="  ")
         else:
             shown = value.items() if isinstance(value, dict) else [("", value)]
             print(f"{name:15}", *(f"{k} {v}" for k, v in shown), sep="  ")

@@ -31,6 +31,7 @@ from detectors.training.arrays import f32
 from detectors.training.render import Glyphs, random_plate, render_plate
 from detectors.training.scene_effects import (
     is_free,
+    lay_over,
     photometric,
     project,
     random_quad,
@@ -262,25 +263,7 @@ class Composer:
             plate = self.crops[int(rng.integers(len(self.crops)))]
         else:
             plate = self.rendered[int(rng.integers(len(self.rendered)))]
-        height, width = plate.shape[:2]
-        stretch = 3.14 / (width / height)  # keep the width, give the quad the plate's own height
-        centre = corners.mean(axis=0)
-        left, right = (corners[0] + corners[3]) / 2, (corners[1] + corners[2]) / 2
-        up = ((corners[0] - corners[3]) + (corners[1] - corners[2])) / 4 * stretch
-        grow = f32(rng.uniform(1.0, 1.06))  # cover what was there
-        quad = f32([left + up, right + up, right - up, left - up])
-        quad = (quad - centre) * grow + centre
-        x1, y1 = np.clip(corners.min(axis=0).astype(int), 0, None)
-        x2, y2 = corners.max(axis=0).astype(int) + 1
-        region = image[y1:y2, x1:x2]
-        tone = 160.0
-        if region.size:
-            tone = float(np.percentile(region, 75)) * rng.uniform(0.8, 1.15)
-        gain = np.clip(tone / max(float(np.percentile(plate, 75)), 30.0), 0.12, 1.15)
-        shade = np.linspace(rng.uniform(0.75, 1.1), rng.uniform(0.75, 1.1), width)
-        shaded = np.clip(plate * (gain * shade)[None, :, None], 0, 255).astype(np.uint8)
-        warp_into(image, shaded, quad)
-        return quad
+        return lay_over(image, plate, corners, rng)
 
 
 def _homography(

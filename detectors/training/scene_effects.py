@@ -59,6 +59,35 @@ def warp_into(image: np.ndarray, patch: np.ndarray, quad: np.ndarray) -> None:
     region[:] = (region + (warped.astype(np.float32) - region) * alpha).astype(np.uint8)
 
 
+def lay_over(
+    image: np.ndarray, plate: np.ndarray, corners: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Paste a plate picture over the plate at ``corners``, in place and in its light.
+
+    The pasted plate keeps the old one's width and direction and has its own height. Returns its
+    corners (4, 2).
+    """
+    height, width = plate.shape[:2]
+    stretch = 3.14 / (width / height)  # keep the width, give the quad the plate's own height
+    centre = corners.mean(axis=0)
+    left, right = (corners[0] + corners[3]) / 2, (corners[1] + corners[2]) / 2
+    up = ((corners[0] - corners[3]) + (corners[1] - corners[2])) / 4 * stretch
+    grow = f32(rng.uniform(1.0, 1.06))  # cover what was there
+    quad = f32([left + up, right + up, right - up, left - up])
+    quad = (quad - centre) * grow + centre
+    x1, y1 = np.clip(corners.min(axis=0).astype(int), 0, None)
+    x2, y2 = corners.max(axis=0).astype(int) + 1
+    region = image[y1:y2, x1:x2]
+    tone = 160.0
+    if region.size:
+        tone = float(np.percentile(region, 75)) * rng.uniform(0.8, 1.15)
+    gain = np.clip(tone / max(float(np.percentile(plate, 75)), 30.0), 0.12, 1.15)
+    shade = np.linspace(rng.uniform(0.75, 1.1), rng.uniform(0.75, 1.1), width)
+    shaded = np.clip(plate * (gain * shade)[None, :, None], 0, 255).astype(np.uint8)
+    warp_into(image, shaded, quad)
+    return quad
+
+
 def photometric(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Light, sensor and codec: gamma, gain, tint, blur, noise, JPEG."""
     gain = np.exp(rng.normal(0, 0.25))

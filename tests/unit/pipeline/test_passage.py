@@ -141,6 +141,15 @@ def test_a_glimpse_at_the_border_is_no_passage(builder: PassageBuilder) -> None:
     assert run(builder, stream) == []
 
 
+def test_lettering_on_a_vehicle_is_no_second_vehicle(builder: PassageBuilder) -> None:
+    stream = []
+    for one in scenes.drive_past("辽A12345", 0.0):
+        x1, y1, _, _ = one.vehicles[0].box
+        banner = scenes.plate(x1 + 60, y1 + 30, 50, scenes.read(None))
+        stream.append(Recognition(one.frame, (banner, *one.plates), one.vehicles))
+    assert revisions(run(builder, stream)) == [("辽A12345", 0)]
+
+
 def test_lane_and_direction_come_from_the_configuration(tmp_path: Path) -> None:
     left = LaneSettings(
         name="left", polygon=((0, 0), (0.5, 0), (0.5, 1), (0, 1)), direction=Direction.LEAVING
