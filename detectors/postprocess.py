@@ -116,6 +116,25 @@ def corner_boxes(corners: FloatArray) -> FloatArray:
     return np.concatenate((low, high), axis=1)
 
 
+def reconcile(corners: FloatArray, boxes: FloatArray, share: float) -> FloatArray:
+    """Stretch corners (K, 4, 2) upwards and downwards to the net's own boxes (K, 4).
+
+    The corners know tilt and perspective; on plates in two rows they cut the rows' outer
+    halves, and there the box knows the height better. Where the box is more than a tenth higher
+    than the corners, the corners are stretched ``share`` of the way, fully from a quarter on.
+    """
+    low, high = corners[..., 1].min(axis=1), corners[..., 1].max(axis=1)
+    height = np.maximum(high - low, 1e-3)
+    excess = (boxes[:, 3] - boxes[:, 1]) / height - 1
+    part = np.clip((excess - 0.1) / 0.15, 0, 1) * share
+    new_low = low + (boxes[:, 1] - low) * part
+    new_high = high + (boxes[:, 3] - high) * part
+    stretched = corners.copy()
+    scale = (new_high - new_low) / height
+    stretched[..., 1] = (corners[..., 1] - low[:, None]) * scale[:, None] + new_low[:, None]
+    return stretched
+
+
 def merge_plates(
     corners: FloatArray, scores: FloatArray, iou: float = 0.4, together: float = 0.6
 ) -> tuple[FloatArray, FloatArray]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from detectors.base import Detections, FloatArray, Network
-from detectors.postprocess import decode_raw, merge_plates, suppress
+from detectors.postprocess import decode_raw, merge_plates, reconcile, suppress
 from detectors.preprocess import Letterbox, fit, letterbox
 from pipeline.types import ImageBgr, PlateDetection, VehicleClass, VehicleDetection
 
@@ -37,6 +37,7 @@ class SceneOptions:
     plate_threshold: float = 0.30
     vehicle_threshold: float = 0.35
     vehicle_iou: float = 0.55
+    box_share: float = 0.8
     batch: int = 16
     second_look: bool = False
 
@@ -94,7 +95,10 @@ class SceneNet:
     def _interpret(self, raw: FloatArray, box: Letterbox, image: ImageBgr) -> Detections:
         candidates = decode_raw(raw, box.size, self._thresholds)
         is_plate = candidates.classes == 0
-        corners, scores = merge_plates(candidates.corners[is_plate], candidates.scores[is_plate])
+        settled = reconcile(
+            candidates.corners[is_plate], candidates.boxes[is_plate], self.options.box_share
+        )
+        corners, scores = merge_plates(settled, candidates.scores[is_plate])
         plates = tuple(
             PlateDetection(quad, float(score))
             for quad, score in zip(box.to_picture(corners), scores, strict=True)

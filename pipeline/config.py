@@ -71,7 +71,7 @@ class PassageSettings(Settings):
 
     A reading is settled when ``settled_reads`` reads agree on it and the vote gives it
     ``settled_probability``; under ``readable_probability`` a passage's plate counts as unread.
-    A vehicle without a readable plate is a passage after ``unread_sightings`` frames. A vehicle
+    A vehicle whose reading is not that sure is a passage after ``unread_sightings`` frames. One
     unseen for ``close_after_s`` has left; the same plate back within ``reopen_within_s`` is the
     same passage.
     """

@@ -194,7 +194,7 @@ class PassageBuilder:
         candidate = self._candidates.pop(track.number)
         verdict = self._verdict(track)
         before = candidate.emitted
-        if before is None and verdict.plate is None and not self._counts_unread(track, candidate):
+        if before is None and not self._counts(track, candidate, verdict):
             return []
         if before is not None and verdict.plate is None:
             verdict = _Verdict(before.plate, before.probability, before.text_probabilities, True)
@@ -207,8 +207,14 @@ class PassageBuilder:
             self._left[passage.plate] = candidate
         return [passage]
 
-    def _counts_unread(self, track: Track, candidate: _Candidate) -> bool:
-        """Whether a vehicle whose plate was never read was seen well enough to count."""
+    def _counts(self, track: Track, candidate: _Candidate, verdict: _Verdict) -> bool:
+        """Whether a vehicle whose reading never settled was seen well enough to be a passage.
+
+        A glimpse counts if its reading is sure; else it takes some frames, in which the plate, or
+        the whole vehicle, was seen.
+        """
+        if verdict.plate and (verdict.probability or 0) >= self._settings.settled_probability:
+            return True
         seen = track.vote.reads if track.vote.reads else candidate.whole_sightings
         return seen >= self._settings.unread_sightings
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pipeline.types import ALPHABET, SLOTS, CharProbs, PlateClass, PlateRead
 
-READ_FLOOR = 1e-3
+READ_FLOOR = 1e-5
 """The least probability that one read gives to any character."""
 
 _CLASSES = tuple(PlateClass)

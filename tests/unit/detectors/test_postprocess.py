@@ -9,6 +9,7 @@ from detectors.postprocess import (
     decode_raw,
     merge_plates,
     overlaps,
+    reconcile,
     sigmoid,
     softmax,
     suppress,
@@ -118,3 +119,17 @@ def test_nothing_merges_to_nothing() -> None:
 def test_softmax_sums_to_one(values: np.ndarray) -> None:
     np.testing.assert_allclose(softmax(values).sum(axis=-1), 1, rtol=1e-5)
     assert (sigmoid(values) >= 0).all()
+
+
+@given(st.floats(-0.3, 0.3), st.floats(20, 200))
+def test_corners_stretch_to_a_much_higher_box_only(slope: float, width: float) -> None:
+    drop = slope * width
+    quad = np.array([[0, 0], [width, drop], [width, drop + 30], [0, 30]], np.float32)
+    (box,) = corner_boxes(quad[None])
+    alike = box + np.array([-3, -0.4, 3, 0.4], np.float32)
+    np.testing.assert_allclose(reconcile(quad[None], alike[None], 0.8)[0], quad, atol=1e-3)
+    height = box[3] - box[1]
+    higher = box + np.array([0, -0.3 * height, 0, 0.3 * height], np.float32)
+    stretched = reconcile(quad[None], higher[None], 1.0)
+    np.testing.assert_allclose(corner_boxes(stretched)[0], higher, atol=0.05)
+    np.testing.assert_array_equal(stretched[0, :, 0], quad[:, 0])

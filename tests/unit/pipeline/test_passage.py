@@ -150,6 +150,14 @@ def test_lettering_on_a_vehicle_is_no_second_vehicle(builder: PassageBuilder) ->
     assert revisions(run(builder, stream)) == [("辽A12345", 0)]
 
 
+@pytest.mark.parametrize(("sure", "plates"), [(0.995, ["辽A12345"]), (0.95, [])])
+def test_a_single_glimpse_counts_if_it_is_sure(
+    builder: PassageBuilder, sure: float, plates: list[str]
+) -> None:
+    passages = run(builder, scenes.drive_past("辽A12345", 0.0, sure=sure)[:1])
+    assert [passage.plate for passage in passages] == plates
+
+
 def test_lane_and_direction_come_from_the_configuration(tmp_path: Path) -> None:
     left = LaneSettings(
         name="left", polygon=((0, 0), (0.5, 0), (0.5, 1), (0, 1)), direction=Direction.LEAVING
