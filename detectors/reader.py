@@ -48,18 +48,29 @@ class SlotReader:
             logits, classes = self._network(batch)
             characters = softmax(logits / np.float32(self.options.temperature))
             reads += [
-                self._interpret(probs, kinds)
+                interpret(probs, kinds, self.options.floor)
                 for probs, kinds in zip(characters, softmax(classes), strict=True)
             ]
         return reads
 
-    def _interpret(self, char_probs: FloatArray, class_probs: FloatArray) -> PlateRead:
-        decoded = decode(char_probs, self.options.floor)
-        return PlateRead(
-            text=decoded.text,
-            plate_class=CLASSES[int(class_probs.argmax())],
-            probability=decoded.probability,
-            text_probabilities=decoded.text_probabilities,
-            char_probs=char_probs,
-            class_probs=class_probs,
-        )
+
+def interpret(
+    char_probs: FloatArray, class_probs: FloatArray, floor: float = TEXT_FLOOR
+) -> PlateRead:
+    """The read that a distribution over characters and classes amounts to."""
+    decoded = decode(char_probs, floor)
+    return PlateRead(
+        text=decoded.text,
+        plate_class=CLASSES[int(class_probs.argmax())],
+        probability=decoded.probability,
+        text_probabilities=decoded.text_probabilities,
+        char_probs=char_probs,
+        class_probs=class_probs,
+    )
+
+
+def average(reads: Sequence[PlateRead]) -> PlateRead:
+    """One read out of several of the same plate, cut out in different ways."""
+    characters = np.stack([read.char_probs for read in reads]).mean(axis=0)
+    classes = np.stack([read.class_probs for read in reads]).mean(axis=0)
+    return interpret(np.asarray(characters, np.float32), np.asarray(classes, np.float32))

@@ -21,16 +21,23 @@ import numpy as np
 from detectors.base import ColourClassifier, PlateReader, SceneDetector
 from detectors.colour import ColourNet
 from detectors.manifest import load_model
-from detectors.preprocess import PLATE_SIZE, crop_box, rectify, resize_plate
-from detectors.reader import ReaderOptions, SlotReader
+from detectors.preprocess import crop_box, rectify
+from detectors.reader import ReaderOptions, SlotReader, average
 from detectors.scene import SceneNet, SceneOptions
-from pipeline.types import BLANK, ImageBgr, PlateRead, ReadPlate, VehicleDetection
+from pipeline.types import BLANK, Corners, ImageBgr, PlateRead, ReadPlate, VehicleDetection
 
 BLANK_LIMIT = 0.5
 """From this probability of a blank first slot on, the reader sees no plate."""
 SURE_PLATE = 0.75
 """A detection this sure stays, whatever the reader says."""
 
+CLEAR = 0.7
+"""A read less likely than this is repeated with :data:`MARGINS`."""
+MARGINS = ((0.0, 0.0), (0.06, 0.13), (0.1, 0.2))
+"""Shares of width and height kept around a plate's corners, as in ``rectify``."""
+CROP_MARGINS = ((0.0, 0.0), (0.03, 0.06), (0.1, 0.2))
+
+Placed: TypeAlias = tuple[ImageBgr, Corners]
 Recognised: TypeAlias = tuple[tuple[ReadPlate, ...], tuple[VehicleDetection, ...]]
 
 
@@ -52,11 +59,11 @@ class Recogniser:
         """Plates with reads, and vehicles with colours, for each picture in order."""
         found = self.detector.detect(images)
         plates = [
-            rectify(image, plate.corners)
+            (image, plate.corners)
             for image, detections in zip(images, found, strict=True)
             for plate in detections.plates
         ]
-        reads = iter(self.reader.read(plates))
+        reads = iter(self._read(plates))
         vehicles = [
             crop_box(image, vehicle.box)
             for image, detections in zip(images, found, strict=True)
@@ -77,22 +84,42 @@ class Recogniser:
     def read_crops(self, images: Sequence[ImageBgr]) -> list[PlateRead]:
         """Read pictures that are one plate already cut out, of any size.
 
-        Each is read as it is and, where the detector finds the plate inside it (a margin, a
-        tilt), once more straightened; the surer read counts.
+        Each is read with narrower and wider margins at once and, where the detector finds the
+        plate inside it (surroundings, a tilt), once more straightened; the surer read counts.
         """
-        candidates: list[ImageBgr] = [resize_plate(image) for image in images]
+        whole = [(image, _outline(image)) for image in images]
         owners = list(range(len(images)))
-        detector = self.close_up or self.detector
-        for index, detections in enumerate(detector.detect([_framed(i) for i in images])):
+        framed = [_framed(image) for image in images]
+        for index, detections in enumerate((self.close_up or self.detector).detect(framed)):
             if detections.plates:
-                framed = _framed(images[index])
-                candidates.append(rectify(framed, detections.plates[0].corners, PLATE_SIZE))
+                whole.append((framed[index], detections.plates[0].corners))
                 owners.append(index)
         best: dict[int, PlateRead] = {}
-        for owner, read in zip(owners, self.reader.read(candidates), strict=True):
+        for owner, read in zip(owners, self._read_views(whole, CROP_MARGINS), strict=True):
             if owner not in best or read.probability > best[owner].probability:
                 best[owner] = read
         return [best[index] for index in range(len(images))]
+
+    def _read(self, plates: Sequence[Placed]) -> list[PlateRead]:
+        """Read plates once, and those that were not clear again with other margins."""
+        reads = self.reader.read([rectify(image, corners) for image, corners in plates])
+        unclear = [i for i, read in enumerate(reads) if read.probability < CLEAR]
+        again = self._read_views([plates[i] for i in unclear], MARGINS)
+        for index, read in zip(unclear, again, strict=True):
+            reads[index] = average([reads[index], read, read, read])
+        return reads
+
+    def _read_views(
+        self, plates: Sequence[Placed], margins: Sequence[tuple[float, float]]
+    ) -> list[PlateRead]:
+        views = [rectify(i, c, margin=margin) for i, c in plates for margin in margins]
+        reads = self.reader.read(views)
+        return [average(reads[k : k + len(margins)]) for k in range(0, len(reads), len(margins))]
+
+
+def _outline(image: ImageBgr) -> Corners:
+    height, width = image.shape[:2]
+    return np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
 
 
 def _plausible(plate: ReadPlate) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pipeline.errors import CheckpointError
+from pipeline.health import Health
 from pipeline.tracking import Sighting
 from pipeline.types import Box, Evidence, Frame, ImageBgr
 
@@ -59,33 +59,35 @@ class EvidenceStore:
 
     Args:
         root: folder for the pictures, made when missing.
+        health: told when the disk refuses a picture, and when it takes one again.
         quality: JPEG quality, 30 to 100.
         blur_occupants: blur the rows in which people may be seen.
     """
 
-    def __init__(self, root: Path, quality: int = 85, blur_occupants: bool = True) -> None:
+    def __init__(
+        self, root: Path, health: Health, quality: int = 85, blur_occupants: bool = True
+    ) -> None:
         self._root = root
+        self._health = health
         self._quality = quality
         self._blur = blur_occupants
 
     def save(self, name: str, cutting: Cutting) -> Evidence:
-        """Write one picture.
-
-        Raises:
-            CheckpointError: the disk refuses it.
-        """
+        """Write one picture. Where the disk refuses it, it still travels with its hit."""
         image = blurred(cutting.image, cutting.glass_bottom) if self._blur else cutting.image
         _, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, self._quality])
         jpeg = encoded.tobytes()
         path = Path(cutting.captured_at.strftime("%Y-%m-%d")) / f"{name}.jpg"
+        problem = None
         try:
             (self._root / path).parent.mkdir(parents=True, exist_ok=True)
             (self._root / path).write_bytes(jpeg)
         except OSError as error:
-            raise CheckpointError(
+            problem = (
                 f"evidence cannot be written to {self._root}: {error.strerror}; "
                 "free the disk or name another data_dir"
-            ) from error
+            )
+        self._health.report("evidence", problem)
         digest = hashlib.sha256(jpeg).hexdigest()
         return Evidence(path.as_posix(), digest, cutting.media_s, jpeg)
 

@@ -100,10 +100,11 @@ class PassageBuilder:
         for track in departed:
             passages += self._close(track)
         for track, sighting in pairs:
-            candidate = self._candidates.setdefault(track.number, self._opened(frame))
+            if track.number not in self._candidates:
+                self._candidates[track.number] = self._opened(frame)
             verdict = self._verdict(track)
-            self._note(candidate, frame, sighting)
-            candidate = self._taken_up_again(track, candidate, verdict)
+            self._note(self._candidates[track.number], frame, sighting)
+            candidate = self._taken_up_again(track, self._candidates[track.number], verdict)
             passages += self._emit_if_settled(track, candidate, verdict)
         return passages
 

@@ -285,7 +285,7 @@ class _Recognition:
             clock=clock,
         )
         evidence = EvidenceStore(
-            data_dir / "evidence", settings.evidence_quality, settings.blur_occupants
+            data_dir / "evidence", health, settings.evidence_quality, settings.blur_occupants
         )
         self._spool = Outbox(data_dir / "spool.sqlite", clock)
         self._outbox = Outbox(data_dir / "outbox.sqlite", clock)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pipeline.clock import ManualClock
 from pipeline.config import CameraSettings, PassageSettings
 from pipeline.evidence import EvidenceStore
+from pipeline.health import Health
 from pipeline.passage import PassageBuilder
 from pipeline.tracking import intersection_over_union
 from tests.support import scenes
@@ -48,7 +49,7 @@ def test_one_passage_for_each_vehicle(drives, with_vehicles: bool) -> None:
         builder = PassageBuilder(
             CameraSettings(name="gate", source="x.mp4"),
             PassageSettings(),
-            EvidenceStore(Path(folder)),
+            EvidenceStore(Path(folder), Health()),
             ManualClock(),
             new_id=lambda: str(next(numbers)),
         )

@@ -11,6 +11,7 @@ import pytest
 from pipeline.clock import ManualClock
 from pipeline.config import CameraSettings, LaneSettings, PassageSettings
 from pipeline.evidence import EvidenceStore
+from pipeline.health import Health
 from pipeline.passage import PassageBuilder
 from pipeline.types import Direction, Passage, Recognition, VehicleClass
 from tests.support import scenes
@@ -26,7 +27,7 @@ def make_builder(root: Path, camera: CameraSettings | None = None) -> PassageBui
     return PassageBuilder(
         camera or CameraSettings(name="gate", source="x.mp4"),
         PassageSettings(),
-        EvidenceStore(root / "evidence"),
+        EvidenceStore(root / "evidence", Health()),
         ManualClock(),
         new_id=lambda: f"p{next(numbers)}",
     )

@@ -10,6 +10,7 @@ from pipeline.batching import Batcher, CloseReason
 from pipeline.clock import SystemClock
 from pipeline.config import CameraSettings, PassageSettings
 from pipeline.evidence import EvidenceStore
+from pipeline.health import Health
 from pipeline.mailbox import Mailboxes
 from pipeline.passage import PassageBuilder
 from pipeline.recognise import RecognitionStage
@@ -34,7 +35,7 @@ def make_stage(tmp_path: Path, mailboxes: Mailboxes, recogniser, on_passages, si
     builder = PassageBuilder(
         CameraSettings(name="gate", source="x.mp4"),
         PassageSettings(),
-        EvidenceStore(tmp_path),
+        EvidenceStore(tmp_path, Health()),
         SystemClock(),
     )
     batcher = Batcher(mailboxes, 4, 0.01)
