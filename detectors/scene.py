@@ -34,8 +34,8 @@ class SceneOptions:
     """
 
     side: int = 640
-    plate_threshold: float = 0.30
-    vehicle_threshold: float = 0.35
+    plate_threshold: float = 0.25
+    vehicle_threshold: float = 0.25
     vehicle_iou: float = 0.55
     box_share: float = 0.8
     batch: int = 16
