@@ -16,6 +16,8 @@ SIDE = 64
 """Side of the net's input in pixels."""
 LEAST = 0.6
 """Under this probability the colour is left open."""
+DIM = 65.0
+"""Mean grey value under which black is left open: in a dim picture every vehicle looks black."""
 
 
 class ColourNet:
@@ -38,7 +40,10 @@ class ColourNet:
         ).astype(np.uint8, copy=False)
         (logits,) = self._network(batch)
         answers: list[VehicleColour | None] = []
-        for probs in softmax(logits / np.float32(self._temperature)):
+        grey = batch.mean(axis=(1, 2, 3))
+        for probs, tone in zip(softmax(logits / np.float32(self._temperature)), grey, strict=True):
             best = int(probs.argmax())
-            answers.append(CLASSES[best] if probs[best] >= self._least else None)
+            unsure = probs[best] < self._least
+            dim = CLASSES[best] is VehicleColour.BLACK and tone < DIM
+            answers.append(None if unsure or dim else CLASSES[best])
         return answers

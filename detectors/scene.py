@@ -23,6 +23,12 @@ CLASSES: tuple[VehicleClass | None, ...] = (
 )
 
 
+LARGE_PLATE = 170.0
+"""Plates wider than this, in input pixels, are looked at again in a smaller input."""
+GOOD_PLATE = 120.0
+"""Width at which they are looked at then."""
+
+
 @dataclass(frozen=True, slots=True)
 class SceneOptions:
     """How pictures are looked at.
@@ -35,8 +41,8 @@ class SceneOptions:
 
     side: int = 640
     plate_threshold: float = 0.25
-    vehicle_threshold: float = 0.25
-    vehicle_iou: float = 0.55
+    vehicle_threshold: float = 0.30
+    vehicle_iou: float = 0.45
     box_share: float = 0.8
     batch: int = 16
     second_look: bool = False
@@ -55,26 +61,48 @@ class SceneNet:
     def detect(self, images: Sequence[ImageBgr]) -> list[Detections]:
         """See :class:`detectors.base.SceneDetector`."""
         side = self.options.side
-        found = self._look(images, [fit(_size(image), side) for image in images])
+        boxes = [fit(_size(image), side) for image in images]
+        found = self._look(images, boxes)
         if self.options.second_look:
-            self._look_again(images, found)
+            self._look_again(images, boxes, found)
+        self._step_back(images, boxes, found)
         return found
 
-    def _look_again(self, images: Sequence[ImageBgr], found: list[Detections]) -> None:
+    def _look_again(
+        self, images: Sequence[ImageBgr], boxes: list[Letterbox], found: list[Detections]
+    ) -> None:
         """Fill in plates where the first look had none: larger first, then smaller."""
         side = self.options.side
-        for other, needed in ((2 * side, 1.2 * side), (side // 2, 0.3 * side)):
+        for other, needed in ((2 * side, 1.2 * side), (side // 2, 0), (side // 4, 0)):
             empty = [
                 index
                 for index, image in enumerate(images)
                 if not found[index].plates and max(image.shape[:2]) >= needed
             ]
-            again = self._look(
-                [images[i] for i in empty], [fit(_size(images[i]), other) for i in empty]
-            )
-            for index, look in zip(empty, again, strict=True):
-                vehicles = found[index].vehicles or look.vehicles
-                found[index] = Detections(look.plates, vehicles)
+            again = [fit(_size(images[i]), other) for i in empty]
+            looks = self._look([images[i] for i in empty], again)
+            for index, box, look in zip(empty, again, looks, strict=True):
+                if look.plates:
+                    boxes[index] = box
+                    found[index] = Detections(look.plates, found[index].vehicles or look.vehicles)
+
+    def _step_back(
+        self, images: Sequence[ImageBgr], boxes: Sequence[Letterbox], found: list[Detections]
+    ) -> None:
+        """Look again, smaller, where a plate is larger than the net is good at: close-ups."""
+        close: list[int] = []
+        smaller: list[Letterbox] = []
+        for index, (image, box) in enumerate(zip(images, boxes, strict=True)):
+            widths = [plate.box[2] - plate.box[0] for plate in found[index].plates]
+            width = max(widths, default=0.0) * box.scale
+            if width > LARGE_PLATE:
+                close.append(index)
+                longest = max(image.shape[:2]) * box.scale
+                smaller.append(fit(_size(image), max(64, round(longest * GOOD_PLATE / width))))
+        looks = self._look([images[index] for index in close], smaller)
+        for index, look in zip(close, looks, strict=True):
+            if look.plates:
+                found[index] = Detections(look.plates, found[index].vehicles)
 
     def _look(self, images: Sequence[ImageBgr], boxes: Sequence[Letterbox]) -> list[Detections]:
         groups: dict[tuple[int, int], list[int]] = defaultdict(list)
@@ -105,7 +133,7 @@ class SceneNet:
         )
         boxes, sure = candidates.boxes[~is_plate], candidates.scores[~is_plate]
         names = candidates.classes[~is_plate]
-        kept = suppress(boxes, sure, self.options.vehicle_iou, inside=0.85)
+        kept = suppress(boxes, sure, self.options.vehicle_iou, inside=0.8)
         limit = np.array([image.shape[1], image.shape[0]], np.float32)
         edges = np.clip(box.to_picture(boxes[kept].reshape(-1, 2, 2)), 0, limit).reshape(-1, 4)
         vehicles = tuple(

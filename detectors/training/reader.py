@@ -50,7 +50,7 @@ def val_plates(data: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
     for row in labels.rows(data, "crops", "val"):
         if row["text_source"] != "model" and readable(row["text"]):
             patch = crop_patch(labels.picture(data, row), row)
-            images.append(cv2.resize(patch.image, PLATE_SIZE, interpolation=cv2.INTER_AREA))
+            images.append(rectify(patch.image, patch.corners))
             texts.append(encode(patch.text))
             sets.append("crops")
     for frame in labels.rows(data, "frames", "val"):

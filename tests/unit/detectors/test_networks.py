@@ -71,7 +71,12 @@ def test_batches_are_no_larger_than_asked() -> None:
 def test_a_second_look_is_taken_only_without_plates() -> None:
     network = OneVehicle()
     SceneNet(network, SceneOptions(second_look=True)).detect([spot(1920, 1080, 900, 500)])
-    assert [shape[1:3] for shape in network.shapes] == [(384, 640), (736, 1280), (192, 320)]
+    assert [shape[1:3] for shape in network.shapes] == [
+        (384, 640),
+        (736, 1280),
+        (192, 320),
+        (96, 160),
+    ]
 
 
 def test_no_pictures_no_detections() -> None:
@@ -145,6 +150,17 @@ def test_an_unsure_colour_is_left_open() -> None:
             return [np.zeros((len(batch), len(VehicleColour)), np.float32)]
 
     assert ColourNet(Unsure()).colours([np.zeros((9, 9, 3), np.uint8)]) == [None]
+
+
+def test_black_is_not_answered_in_a_dim_picture() -> None:
+    class Black:
+        def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
+            logits = np.zeros((len(batch), len(VehicleColour)), np.float32)
+            logits[:, list(VehicleColour).index(VehicleColour.BLACK)] = 9
+            return [logits]
+
+    dim, lit = np.full((40, 40, 3), 30, np.uint8), np.full((40, 40, 3), 110, np.uint8)
+    assert ColourNet(Black()).colours([dim, lit]) == [None, VehicleColour.BLACK]
 
 
 def test_weights_of_ones_own_need_their_file(tmp_path: Path) -> None:
