@@ -28,7 +28,7 @@ from pipeline.types import BLANK, Corners, ImageBgr, PlateRead, ReadPlate, Vehic
 
 BLANK_LIMIT = 0.5
 """From this probability of a blank first slot on, the reader sees no plate."""
-SURE_PLATE = 0.75
+SURE_PLATE = 0.8
 """A detection this sure stays, whatever the reader says."""
 
 CLEAR = 0.7

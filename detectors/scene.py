@@ -29,11 +29,15 @@ GOOD_PLATE = 120.0
 """Width at which they are looked at then."""
 
 
+SURE_PLATE = 0.6
+"""A second look is taken where no plate is this sure."""
+
+
 @dataclass(frozen=True, slots=True)
 class SceneOptions:
     """How pictures are looked at.
 
-    ``side``: the input's longer side in pixels. ``second_look``: pictures without a plate are
+    ``side``: the input's longer side in pixels. ``second_look``: pictures without a sure plate are
     looked at again, larger if they have the pixels and smaller, for plates that are very small
     or fill the picture. It suits single pictures; in video it would double the cost of an empty
     road.
@@ -71,18 +75,18 @@ class SceneNet:
     def _look_again(
         self, images: Sequence[ImageBgr], boxes: list[Letterbox], found: list[Detections]
     ) -> None:
-        """Fill in plates where the first look had none: larger first, then smaller."""
+        """Where no plate is sure yet, look larger, then smaller; the surest look counts."""
         side = self.options.side
         for other, needed in ((2 * side, 1.2 * side), (side // 2, 0), (side // 4, 0)):
             empty = [
                 index
                 for index, image in enumerate(images)
-                if not found[index].plates and max(image.shape[:2]) >= needed
+                if _surest(found[index]) < SURE_PLATE and max(image.shape[:2]) >= needed
             ]
             again = [fit(_size(images[i]), other) for i in empty]
             looks = self._look([images[i] for i in empty], again)
             for index, box, look in zip(empty, again, looks, strict=True):
-                if look.plates:
+                if _surest(look) > _surest(found[index]):
                     boxes[index] = box
                     found[index] = Detections(look.plates, found[index].vehicles or look.vehicles)
 
@@ -145,6 +149,10 @@ class SceneNet:
             for e, k in zip(edges, kept, strict=True)
         )
         return Detections(plates, vehicles)
+
+
+def _surest(detections: Detections) -> float:
+    return max((plate.confidence for plate in detections.plates), default=0.0)
 
 
 def _size(image: ImageBgr) -> tuple[int, int]:

@@ -35,7 +35,7 @@ def recognise(
 ) -> None:
     """Find and read the plates in pictures."""
     pictures, failures = _pictures(paths)
-    recogniser = load_recogniser(weights)
+    recogniser = load_recogniser(weights, second_look=True)
     out, err = Console(), Console(stderr=True)
     table = Table("picture", "plate", "class", "probability", "vehicles")
     shown = track(pictures, "recognising", console=err, transient=True, disable=not err.is_terminal)
