@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final
 
@@ -44,6 +45,7 @@ _KIND_LABELS: Final = {
     MatchKind.POSSIBLE: "△ POSSIBLE",
     MatchKind.PARTIAL: "◇ PARTIAL",
 }
+_REMEMBERED = 256
 _COLUMNS = (
     ("time", 7),
     ("camera", 12),
@@ -71,9 +73,10 @@ class RunDisplay:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._headed = False
+        self._plates: OrderedDict[str, str | None] = OrderedDict()  # last shown, by passage
 
     def passage(self, record: Passage) -> None:
-        """One row for a passage, or for its newer revision."""
+        """One row for a passage, or for its newer revision; dim where only details changed."""
         if not self._headed:
             heading = [Text(name, style="bold") for name, _ in _COLUMNS]
             self._row(heading)
@@ -82,6 +85,10 @@ class RunDisplay:
             part.value for part in (record.vehicle_colour, record.vehicle_class) if part
         )
         sure = "" if record.probability is None else f"{100 * record.probability:.1f} %"
+        detail = self._plates.pop(record.id, "") == record.plate  # the plate stands as it was
+        self._plates[record.id] = record.plate
+        if len(self._plates) > _REMEMBERED:
+            self._plates.popitem(last=False)
         self._row(
             [
                 Text(clock_time(record.start_s)),
@@ -92,8 +99,9 @@ class RunDisplay:
                 Text(sure),
                 Text(str(record.reads)),
                 Text(vehicle or "–"),
-                Text("amended" if record.revision else "", style="yellow"),
-            ]
+                Text("amended" if record.revision else "", style="dim" if detail else "yellow"),
+            ],
+            style="dim" if detail else "",
         )
 
     def hit(self, record: Hit) -> None:
@@ -126,8 +134,8 @@ class RunDisplay:
             soft_wrap=True,
         )
 
-    def _row(self, cells: Sequence[Text]) -> None:
-        line = Text()
+    def _row(self, cells: Sequence[Text], style: str = "") -> None:
+        line = Text(style=style)
         for cell, (_, width) in zip(cells, _COLUMNS, strict=True):
             line.append_text(cell)
             line.append(" " * max(width - cell_len(cell.plain), 0) + "  ")

@@ -32,6 +32,8 @@ from pipeline.types import (
 from pipeline.voting import Vote
 
 _CUTTINGS = 4  # pictures kept for one vehicle: one for each of the texts that lead
+_COLOUR_SIGHTINGS = 3
+_COLOUR_SHARE = 0.6
 T = TypeVar("T")
 
 
@@ -232,7 +234,7 @@ class PassageBuilder:
             lane.name if lane else None,
             direction,
             _likeliest(candidate.classes),
-            _likeliest(candidate.colours),
+            _agreed(candidate.colours, closed),
         )
         changed = before is None or content != (
             before.plate,
@@ -291,6 +293,17 @@ class PassageBuilder:
             if cv2.pointPolygonTest(polygon, (x / width, y / height), False) >= 0:
                 return lane
         return None
+
+
+def _agreed(counts: Counter[T], closed: bool) -> T | None:
+    """What most sightings say; while the vehicle is in view, only after some of them.
+
+    A colour told too early would differ from a watchlist entry's for no reason.
+    """
+    likeliest = _likeliest(counts)
+    if likeliest is None or (counts.total() < _COLOUR_SIGHTINGS and not closed):
+        return None
+    return likeliest if counts[likeliest] >= _COLOUR_SHARE * counts.total() else None
 
 
 def _likeliest(counts: Counter[T]) -> T | None:

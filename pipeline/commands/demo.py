@@ -68,7 +68,8 @@ def demo(
         _list_plate(settings, wanted)
         console.print(
             f"[bold]Watchlist[/bold]: {wanted} is wanted. "
-            "Everything below is recognised now, on this machine.\n"
+            "Everything below is recognised now, on this machine.\n",
+            soft_wrap=True,
         )
         display = DemoDisplay(console)
         play(

@@ -172,7 +172,7 @@ def test_an_opened_stream_without_a_frame_is_tried_again() -> None:
 def test_failed_attempts_wait_longer_up_to_the_cap_and_are_not_all_logged() -> None:
     stage = Stage(LIVE, [SourceError(f"{LIVE}: nothing listens")] * 40)
     stage.play()
-    for wait, step in zip(stage.waits, [0.5, 1, 2, *[4] * 37], strict=False):
+    for wait, step in zip(stage.waits, [0.5, 1, 2, *[3] * 37], strict=False):
         assert step / 2 <= wait <= step
     assert set(stage.states) == {CameraState.BACKING_OFF}
     lost = [log["failures"] for log in stage.logs if log["event"] == "camera lost"]

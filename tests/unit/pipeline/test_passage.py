@@ -1,6 +1,7 @@
 """From recognitions to passages: one for each vehicle, amended rather than repeated."""
 
 import hashlib
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from pipeline.config import CameraSettings, LaneSettings, PassageSettings
 from pipeline.evidence import EvidenceStore
 from pipeline.health import Health
 from pipeline.passage import PassageBuilder
-from pipeline.types import Direction, Passage, Recognition, VehicleClass
+from pipeline.types import Direction, Passage, Recognition, VehicleClass, VehicleColour
 from tests.support import scenes
 
 
@@ -149,6 +150,16 @@ def test_lettering_on_a_vehicle_is_no_second_vehicle(builder: PassageBuilder) ->
         banner = scenes.plate(x1 + 60, y1 + 30, 50, scenes.read(None))
         stream.append(Recognition(one.frame, (banner, *one.plates), one.vehicles))
     assert revisions(run(builder, stream)) == [("辽A12345", 0)]
+
+
+def test_a_colour_is_told_when_most_sightings_agree(builder: PassageBuilder) -> None:
+    stream = scenes.drive_past("辽A12345", 0.0, seconds=1.4)
+    seen = [VehicleColour.BLACK, *[VehicleColour.WHITE] * 4, None, None]
+    for index, colour in enumerate(seen):
+        car = replace(stream[index].vehicles[0], colour=colour)
+        stream[index] = Recognition(stream[index].frame, stream[index].plates, (car,))
+    passages = run(builder, stream)
+    assert [p.vehicle_colour for p in passages] == [None, VehicleColour.WHITE]
 
 
 @pytest.mark.parametrize(("sure", "plates"), [(0.995, ["辽A12345"]), (0.95, [])])
