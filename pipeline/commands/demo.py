@@ -15,13 +15,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from benchmarks.rtsp_server import RtspServer, available
 from pipeline import logs
 from pipeline.alerts.client import CheckpointClient
 from pipeline.clock import SystemClock
 from pipeline.commands.run import play
 from pipeline.config import CameraSettings, CheckpointSettings, LaneSettings
 from pipeline.display import RunDisplay
+from pipeline.rtsp_server import RtspServer, available
 from pipeline.types import Direction, Hit
 from watchlist.entry import make_entry
 from watchlist.store import open_watchlist

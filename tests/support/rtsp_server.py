@@ -7,7 +7,7 @@ from functools import cache
 
 import pytest
 
-from benchmarks.rtsp_server import PACKAGES, RtspServer, available, free_port
+from pipeline.rtsp_server import PACKAGES, RtspServer, available, free_port
 
 __all__ = ["PACKAGES", "RtspServer", "available", "free_port", "require_rtsp"]
 

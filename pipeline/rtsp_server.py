@@ -5,7 +5,7 @@ Two programs meet in this file. Run by the system's Python (which has GStreamer'
 kills, freezes and resumes that child. Only the standard library is imported at the top, and
 nothing newer than Python 3.9 is used.
 
-    /usr/bin/python3 benchmarks/rtsp_server.py --port 8554 gate=clip.mp4 yard=other.mp4
+    /usr/bin/python3 -I pipeline/rtsp_server.py --port 8554 gate=clip.mp4 yard=other.mp4
 
 prints ``ready 8554`` and serves ``rtsp://127.0.0.1:8554/gate`` and ``/yard``. Every client gets
 the clip from its beginning; its access units are read into memory once and pushed at their
@@ -97,7 +97,8 @@ class RtspServer:
         Raises:
             RuntimeError: it ended, or did not listen within ``timeout_s``.
         """
-        command = [SYSTEM_PYTHON, str(Path(__file__).resolve()), "--port", str(self.port)]
+        # -I: the folder of this file is no import path; its types.py is not the library's
+        command = [SYSTEM_PYTHON, "-I", str(Path(__file__).resolve()), "--port", str(self.port)]
         if self._user:
             command += ["--user", self._user]
         command += [f"{name}={path}" for name, path in self._mounts.items()]
