@@ -90,7 +90,7 @@ class PassageBuilder:
         self._evidence = evidence
         self._clock = clock
         self._new_id = new_id
-        self._tracker = Tracker(settings.close_after_s)
+        self._tracker = Tracker(settings.close_after_s, 1.0 / camera.sample_fps)
         self._candidates: dict[int, _Candidate] = {}
         self._left: dict[str, _Candidate] = {}  # by plate: who may come back
 

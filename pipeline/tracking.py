@@ -19,8 +19,11 @@ from scipy.optimize import linear_sum_assignment
 from pipeline.types import Box, ReadPlate, Recognition, VehicleDetection
 from pipeline.voting import Vote, agreement
 
-MAX_CONFLICTS = 2
-"""Confidently different characters up to which two readings may be of one plate."""
+MAX_CONFLICTS = 1
+"""Surely different characters that a misread may explain, where one frame follows the other.
+After a gap it takes none: taxis of one fleet follow each other with plates almost alike."""
+CONTINUOUS_FRAMES = 1.6
+"""Up to so many sampling intervals, two sightings follow each other without a gap."""
 MAX_STEP_WIDTHS = 6.0
 """How far a plate may jump between two frames, in plate widths, when its motion is unknown."""
 MAX_GROWTH = 1.8
@@ -87,11 +90,13 @@ class Track:
 class Tracker:
     """Follows the vehicles of one camera.
 
-    ``close_after_s``: a vehicle unseen for this long (media seconds) has left.
+    ``close_after_s``: a vehicle unseen for this long (media seconds) has left. ``interval_s``:
+    from one sampled frame to the next.
     """
 
-    def __init__(self, close_after_s: float) -> None:
+    def __init__(self, close_after_s: float, interval_s: float = 0.2) -> None:
         self._close_after_s = close_after_s
+        self._continuous_s = CONTINUOUS_FRAMES * interval_s
         self._tracks: list[Track] = []
         self._opened = 0
 
@@ -134,7 +139,9 @@ class Tracker:
     def _assign(self, seen: Sequence[Sighting], at_s: float) -> dict[int, Track]:
         if not seen or not self._tracks:
             return {}
-        costs = np.array([[cost(track, one, at_s) for one in seen] for track in self._tracks])
+        costs = np.array(
+            [[cost(track, one, at_s, self._continuous_s) for one in seen] for track in self._tracks]
+        )
         rows, columns = linear_sum_assignment(costs)
         return {
             int(column): self._tracks[int(row)]
@@ -170,12 +177,16 @@ def sightings(recognition: Recognition) -> list[Sighting]:
     return paired + [Sighting(plate, None) for plate in alone]
 
 
-def cost(track: Track, sighting: Sighting, at_s: float) -> float:
-    """How unlikely it is that ``sighting`` continues ``track``: 0 is certain, 1e6 impossible."""
+def cost(track: Track, sighting: Sighting, at_s: float, continuous_s: float) -> float:
+    """How unlikely it is that ``sighting`` continues ``track``: 0 is certain, 1e6 impossible.
+
+    ``continuous_s``: seconds up to which two sightings follow each other without a gap.
+    """
     position = sighting.plate_position
     if sighting.plate is not None and position is not None and track.plate_position is not None:
         conflicts, overlap = agreement(track.vote.char_probs, sighting.plate.read.char_probs)
-        if conflicts > MAX_CONFLICTS:
+        continuous = at_s - track.plate_seen_s <= continuous_s
+        if conflicts > (MAX_CONFLICTS if continuous else 0):
             return _FORBIDDEN
         moved = _distance(track, track.plate_position, position, at_s)
         growth = abs(math.log(position[2] / track.plate_position[2]))

@@ -18,6 +18,8 @@ from pipeline.types import ALPHABET, SLOTS, CharProbs, PlateClass, PlateRead
 
 READ_FLOOR = 1e-5
 """The least probability that one read gives to any character."""
+SURE = 0.8
+"""From this probability on, a character counts as seen rather than guessed."""
 
 _CLASSES = tuple(PlateClass)
 
@@ -86,8 +88,9 @@ def agreement(one: CharProbs, other: CharProbs) -> tuple[int, float]:
     """How well two distributions can be of the same plate.
 
     Returns:
-        The number of slots in which they confidently disagree (their overlap is under 5 %), and
-        the mean overlap over the slots, 0 to 1.
+        The number of slots in which both are sure, of different characters, and the mean
+        overlap over the slots, 0 to 1.
     """
-    overlap = np.minimum(one, other).sum(axis=1)
-    return int((overlap < 0.05).sum()), float(overlap.mean())
+    sure = (one.max(axis=1) >= SURE) & (other.max(axis=1) >= SURE)
+    conflicts = sure & (one.argmax(axis=1) != other.argmax(axis=1))
+    return int(conflicts.sum()), float(np.minimum(one, other).sum(axis=1).mean())

@@ -70,6 +70,14 @@ def test_the_next_vehicle_at_the_same_place_is_another_passage(builder: PassageB
     assert revisions(run(builder, stream)) == [("辽A12345", 0), ("皖G98765", 0)]
 
 
+@pytest.mark.parametrize("second", ["辽A12346", "辽A13344", "辽AT2345"])
+def test_the_next_of_a_fleet_with_almost_the_same_plate(
+    builder: PassageBuilder, second: str
+) -> None:
+    stream = scenes.drive_past("辽A12345", 0.0) + scenes.drive_past(second, 1.4)
+    assert revisions(run(builder, stream)) == [("辽A12345", 0), (second, 0)]
+
+
 def test_two_lanes_at_once(builder: PassageBuilder) -> None:
     stream = scenes.merge(
         scenes.drive_past("辽A12345", 0.0, x=80), scenes.drive_past("辽B67890", 0.0, x=450)
