@@ -125,7 +125,9 @@ class Tracker:
                 self._opened += 1
                 track = Track(self._opened, at_s, at_s)
                 self._tracks.append(track)
-                gone += [old for old in unseen if _in_place_of(sighting, old)]
+                replaced = [old for old in unseen if _in_place_of(sighting, old)]
+                unseen = [old for old in unseen if old not in replaced]
+                gone += replaced
             track.follow(sighting, at_s)
             pairs.append((track, sighting))
         self._tracks = [track for track in self._tracks if track not in gone]

@@ -78,6 +78,19 @@ def test_the_next_of_a_fleet_with_almost_the_same_plate(
     assert revisions(run(builder, stream)) == [("辽A12345", 0), (second, 0)]
 
 
+def test_two_vehicles_at_once_where_one_stood(builder: PassageBuilder) -> None:
+    first = scenes.drive_past("辽A12345", 0.0)
+    (old,) = first[-1].vehicles
+    at_s = first[-1].frame.media_s + 0.2
+    plates = [
+        scenes.plate(x, old.box[3] - 80, 50, scenes.read(text))
+        for x, text in ((old.box[0] + 40, "皖G98765"), (old.box[2] - 120, "苏E24680"))
+    ]
+    pair = Recognition(scenes.frame(at_s), tuple(plates), (old, replace(old, confidence=0.7)))
+    passages = run(builder, [*first, pair])
+    assert [p.plate for p in passages if p.closed] == ["辽A12345", "皖G98765", "苏E24680"]
+
+
 def test_two_lanes_at_once(builder: PassageBuilder) -> None:
     stream = scenes.merge(
         scenes.drive_past("辽A12345", 0.0, x=80), scenes.drive_past("辽B67890", 0.0, x=450)
