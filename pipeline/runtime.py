@@ -245,12 +245,13 @@ class Runtime:
             return made
 
     def _summarise(self) -> Summary:
+        cameras = self.cameras()
         dropped = Counter({"stale": 0})
-        for camera in self.cameras():
+        for camera in cameras:
             dropped.update(camera.dropped)
         recognition = self._recognition
         return Summary(
-            decoded=sum(camera.decoded for camera in self.cameras()),
+            decoded=sum(camera.decoded for camera in cameras),
             recognised=recognition.stage.recognised if recognition else 0,
             dropped=dict(dropped),
             passages=recognition.passages.count if recognition else 0,

@@ -60,14 +60,12 @@ class Track:
     """One vehicle over time. Owned by the tracker's thread; never leaves it."""
 
     number: int
-    first_s: float
     last_s: float
     vote: Vote = field(default_factory=Vote)
     plate_position: Position | None = None
     plate_seen_s: float = 0.0
     plate_velocity: tuple[float, float] | None = None  # plate widths per second, x and y
     vehicle_box: Box | None = None
-    vehicle_seen_s: float = 0.0
 
     def follow(self, sighting: Sighting, at_s: float) -> None:
         """Take over a sighting's position, motion and reading."""
@@ -83,7 +81,7 @@ class Track:
             self.plate_position, self.plate_seen_s = position, at_s
             self.vote += Vote.of(sighting.plate.read)
         if sighting.vehicle is not None:
-            self.vehicle_box, self.vehicle_seen_s = sighting.vehicle.box, at_s
+            self.vehicle_box = sighting.vehicle.box
         self.last_s = at_s
 
 
@@ -94,16 +92,11 @@ class Tracker:
     from one sampled frame to the next.
     """
 
-    def __init__(self, close_after_s: float, interval_s: float = 0.2) -> None:
+    def __init__(self, close_after_s: float, interval_s: float) -> None:
         self._close_after_s = close_after_s
         self._continuous_s = CONTINUOUS_FRAMES * interval_s
         self._tracks: list[Track] = []
         self._opened = 0
-
-    @property
-    def tracks(self) -> Sequence[Track]:
-        """The vehicles now in view."""
-        return self._tracks
 
     def update(self, recognition: Recognition) -> tuple[list[tuple[Track, Sighting]], list[Track]]:
         """Assign the sightings of one frame to tracks, opening new ones where none fits.
@@ -123,7 +116,7 @@ class Tracker:
             track = assigned.get(index)
             if track is None:
                 self._opened += 1
-                track = Track(self._opened, at_s, at_s)
+                track = Track(self._opened, at_s)
                 self._tracks.append(track)
                 replaced = [old for old in unseen if _in_place_of(sighting, old)]
                 unseen = [old for old in unseen if old not in replaced]

@@ -19,11 +19,3 @@ def write_entry(folder: Path, name: str, files: list[str], details: dict[str, An
     stamp = dt.datetime.now(dt.UTC).date().isoformat()
     manifest["models"][name] = {"files": digests, "date": stamp, **details}
     path.write_text(json.dumps(manifest, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-
-
-def amend_entry(folder: Path, name: str, details: dict[str, Any]) -> None:
-    """Add details, such as measured figures, to an entry that exists."""
-    path = folder / "manifest.json"
-    manifest = json.loads(path.read_text(encoding="utf-8"))
-    manifest["models"][name].update(details)
-    path.write_text(json.dumps(manifest, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")

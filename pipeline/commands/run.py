@@ -21,7 +21,7 @@ from pipeline.config import CameraSettings, CheckpointSettings
 from pipeline.display import RunDisplay
 from pipeline.errors import ConfigError, InputError
 from pipeline.runtime import Listener, Runtime
-from pipeline.signals import StopSignal
+from pipeline.signals import stop_requests
 from pipeline.source import frames_in, is_live, local_path
 from pipeline.types import Hit, Passage
 
@@ -130,12 +130,15 @@ def play(
         ShutdownError: something was lost past the shutdown deadline.
     """
     listener = Listener(output.passage, output.hit)
-    with StopSignal() as stop, Runtime(settings, listener, once=once, any_port=any_port) as runtime:
+    with (
+        stop_requests() as stop,
+        Runtime(settings, listener, once=once, any_port=any_port) as runtime,
+    ):
         until_s = None if seconds is None else time.monotonic() + seconds
         address = runtime.alert_address
         company = alongside(address) if alongside and address else nullcontext()
         with company, _progress(settings, progress_on, once) as show:
-            while not stop.event.wait(_TICK_S) and not runtime.ended():
+            while not stop.wait(_TICK_S) and not runtime.ended():
                 runtime.check()
                 show(runtime)
                 if until_s is not None and time.monotonic() > until_s:

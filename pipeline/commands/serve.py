@@ -10,7 +10,7 @@ import typer
 from pipeline import config
 from pipeline.config import Role
 from pipeline.runtime import Runtime
-from pipeline.signals import StopSignal
+from pipeline.signals import stop_requests
 
 _TICK_S = 0.5
 
@@ -20,7 +20,7 @@ def serve(
 ) -> None:
     """Run the alert service until Ctrl-C or SIGTERM."""
     settings = config.load(file).model_copy(update={"roles": (Role.ALERTS,)})
-    with StopSignal() as stop, Runtime(settings) as runtime:
-        while not stop.event.wait(_TICK_S):
+    with stop_requests() as stop, Runtime(settings) as runtime:
+        while not stop.wait(_TICK_S):
             runtime.check()
         runtime.stop()
