@@ -102,6 +102,8 @@ def train(options: argparse.Namespace) -> None:
     )
     val_images, val_texts, val_sets = val_plates(options.data)
     net = ReaderNet()
+    if options.start:
+        net.load_state_dict(torch.load(options.start, weights_only=True))
     average = Average(net, 0.999)
     decay = [p for p in net.parameters() if p.ndim > 1]
     rest = [p for p in net.parameters() if p.ndim <= 1]
@@ -140,7 +142,7 @@ def train(options: argparse.Namespace) -> None:
         begun = time.monotonic()
         images, texts, kinds = next(loader)
         for group in optimizer.param_groups:
-            group["lr"] = BASE_LR * schedule(seconds / budget, step)
+            group["lr"] = options.rate * schedule(seconds / budget, step)
         with torch.autocast("cpu", torch.bfloat16):
             characters, classes = net(images.permute(0, 3, 1, 2).float())
         loss = text_loss(characters.float().flatten(0, 1), texts.flatten())
@@ -235,10 +237,12 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=32.0, help="training time")
     parser.add_argument("--out", type=Path, default=Path("runs/reader"))
     parser.add_argument("--weights", type=Path, default=Path(__file__).parents[1] / "weights")
-    parser.add_argument("--rendered", type=int, default=40_000, help="rendered plates to draw from")
+    parser.add_argument("--rendered", type=int, default=60_000, help="rendered plates to draw from")
     parser.add_argument("--font", type=Path, help="a font with 应 and 急, for emergency plates")
     parser.add_argument("--mined", type=Path, help="hard negatives of detectors.training.mine")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--start", type=Path, help="weights to go on from, as a state dict")
+    parser.add_argument("--rate", type=float, default=BASE_LR, help="highest learning rate")
     parser.add_argument("--export-only", action="store_true")
     options = parser.parse_args()
     if not options.export_only:

@@ -25,7 +25,7 @@ import torch
 from torch.utils.data import IterableDataset
 from tqdm import tqdm
 
-from detectors.preprocess import PLATE_SIZE, rectify
+from detectors.preprocess import PLATE_SIZE, rectify, resize_plate
 from detectors.training import data as labels
 from detectors.training.arrays import f32
 from detectors.training.degrade import degrade, wear
@@ -166,7 +166,7 @@ class ReaderSamples:
             patch = self.real[int(np.searchsorted(self.odds, rng.random()))]
             image, text = patch.image, patch.text
             kind = patch.plate_class
-            if patch.aligned and len(text) == 7 and text[0] in PROVINCES and rng.random() < 0.3:
+            if patch.aligned and len(text) == 7 and text[0] in PROVINCES and rng.random() < 0.35:
                 other = PROVINCES[int(rng.integers(len(PROVINCES)))]
                 image = swap_province(image, patch.corners, self.glyphs.mask(other, "140"), rng)
                 text = other + text[1:]
@@ -280,7 +280,25 @@ def view(image: ImageBgr, corners: np.ndarray, rng: np.random.Generator, real: b
     border = cv2.BORDER_REPLICATE
     seen = cv2.warpPerspective(image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=border)
     seen = degrade(seen, rng, wanted)
+    if rng.random() < 0.12:
+        return small_crop(seen, quad - low, rng)
     return rectify(seen, jitter(quad - low, rng, tilt_kept=True), PLATE_SIZE)
+
+
+def small_crop(image: ImageBgr, corners: np.ndarray, rng: np.random.Generator) -> ImageBgr:
+    """A plate as collections of crops keep it: an upright rectangle squeezed to a few pixels."""
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    size = high - low
+    low = low + rng.normal(0.0, 0.025, 2) * size
+    high = high + rng.normal(0.0, 0.025, 2) * size
+    quad = f32([low, [high[0], low[1]], high, [low[0], high[1]]])
+    width = int(rng.integers(80, 140))
+    height = round(width / rng.uniform(3.0, 4.1))
+    crop = rectify(image, quad, (width, height), (0.0, 0.0))
+    if rng.random() < 0.6:
+        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(60, 96))]
+        crop = cv2.imdecode(cv2.imencode(".jpg", crop, quality)[1], cv2.IMREAD_COLOR)
+    return resize_plate(crop)
 
 
 def jitter(corners: np.ndarray, rng: np.random.Generator, tilt_kept: bool) -> np.ndarray:

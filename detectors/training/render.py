@@ -21,7 +21,7 @@ Camera effects live in :mod:`detectors.training.degrade`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -83,6 +83,8 @@ class Glyphs:
         if font is not None:
             for character in "应急":
                 self._masks[f"140_{character}"] = _from_font(character, font)
+            for character in PROVINCES:
+                self._masks[f"font_{character}"] = _from_font(character, font)
 
     def has(self, character: str) -> bool:
         """Whether the character can be drawn at all."""
@@ -188,6 +190,29 @@ def _yellow_220(text: str) -> Layout:
     )
 
 
+def _wj(text: str, variant: int) -> Layout:
+    """Red WJ, a small red province (high, low or level with the letters), a dot, five characters.
+
+    The order's drawing is not public; the variants span what photographs show.
+    """
+    inks = ["red"] * (len(text) - 5) + ["ink"] * 5
+    if len(text) == 7:
+        return _single(text, "white", inks)
+    size, drop = ((30, 60), (36, 72), (43, 90))[variant % 3], (0.0, 1.0, 0.5)[variant // 3 % 3]
+    left, wide, gap = 15.5, 43, 8.0 + 2 * (variant % 2)
+    cells = []
+    for index, (character, colour) in enumerate(zip(text, inks, strict=True)):
+        width, height = size if index == 2 else (wide, 90)
+        y = 25 + (90 - height) * drop if index == 2 else 25
+        cells.append(Cell(character, left, y, width, height, "140", colour))
+        left += width + gap + (20 if index == 2 and size[0] < 43 else 0)
+    spare = 440 - 15.5 - (left - gap)
+    dots = ((cells[2].x + cells[2].width + 14 + gap / 2, 70.0),) if size[0] < 43 else ()
+    cells = [replace(cell, x=cell.x + spare / 2) for cell in cells]
+    dots = tuple((x + spare / 2, y) for x, y in dots)
+    return Layout(440, 140, "white", "ink", tuple(cells), dots)
+
+
 def layout(text: str, plate_class: PlateClass, variant: int = 0) -> Layout:
     """Where each character of a plate goes. ``variant`` picks among a class's looks."""
     n = len(text)
@@ -213,8 +238,7 @@ def layout(text: str, plate_class: PlateClass, variant: int = 0) -> Layout:
         case PlateClass.CONSULATE:
             return _single(text, "black", [*white[:-1], "red" if variant % 2 else "white"], 4)
         case PlateClass.WJ:
-            province = len(text) == 8
-            return _single(text, "white", ["red"] * (3 if province else 2) + ink[:5])
+            return _wj(text, variant)
         case PlateClass.ARMY:
             return _single(text, "white", ["red"] * (1 + variant % 2) + ink[: 6 - variant % 2])
         case PlateClass.MOTORCYCLE:
@@ -255,7 +279,7 @@ def render_plate(
     Raises KeyError when the glyph folder lacks a character (应 and 急 need a font, see
     :class:`Glyphs`).
     """
-    variant = 0 if rng is None else int(rng.integers(2))
+    variant = 0 if rng is None else int(rng.integers(18))
     plan = layout(text, plate_class, variant)
     shift = np.zeros(3) if rng is None else rng.normal(0, 9, 3)
 
@@ -276,14 +300,52 @@ def render_plate(
         border[:] = 0
     _blend(image, border, ink[plan.border])
 
+    press = None if rng is None else Press.random(rng)
     for cell in plan.cells:
         size = (max(1, round(cell.width * scale)), max(1, round(cell.height * scale)))
-        mask = cv2.resize(glyphs.mask(cell.character, cell.family), size, interpolation=3)
+        family = press.family(cell) if press else cell.family
+        mask = cv2.resize(glyphs.mask(cell.character, family), size, interpolation=3)
         x, y = round(cell.x * scale), round(cell.y * scale)
+        if press is not None and rng is not None:
+            mask = press.stamp(mask, scale)
+            x, y = np.maximum(np.round([x, y] + rng.normal(0, 0.8 * scale, 2)).astype(int), 0)
         _blend(image[y : y + size[1], x : x + size[0]], mask, ink[cell.ink])
+        if press is not None and press.relief:
+            _emboss(image[y : y + size[1], x : x + size[0]], mask, press.relief)
     if rng is not None:
         _bolts(image, plan, scale, rng)
     return np.clip(image, 0, 255).astype(np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Press:
+    """How one plate was stamped: stroke weight, relief of the edges, a foreign province font."""
+
+    weight: float
+    relief: float
+    foreign: bool
+
+    @classmethod
+    def random(cls, rng: np.random.Generator) -> Press:
+        """Mostly close to the drawing."""
+        relief = float(rng.normal(0, 45)) if rng.random() < 0.5 else 0.0
+        return cls(float(np.clip(rng.normal(0, 0.1), -0.22, 0.22)), relief, rng.random() < 0.06)
+
+    def family(self, cell: Cell) -> str:
+        """The glyph family to draw a cell with."""
+        return "font" if self.foreign and cell.character in PROVINCES else cell.family
+
+    def stamp(self, mask: np.ndarray, scale: float) -> np.ndarray:
+        """The mask with thicker (weight > 0) or thinner strokes."""
+        soft = cv2.GaussianBlur(mask, (0, 0), max(0.4, 1.3 * scale)).astype(np.float32) / 255
+        edge = (soft - 0.5 + self.weight) * 4 + 0.5
+        return (np.clip(edge, 0, 1) * 255).astype(np.uint8)
+
+
+def _emboss(target: np.ndarray, mask: np.ndarray, relief: float) -> None:
+    """Light from above on raised characters: one edge brighter, the other darker."""
+    slope = cv2.Sobel(mask[: target.shape[0], : target.shape[1]], cv2.CV_32F, 0, 1) / 1020
+    target += (slope * relief)[..., None]
 
 
 def _blend(target: np.ndarray, mask: np.ndarray, colour: np.ndarray) -> None:

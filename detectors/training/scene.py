@@ -111,6 +111,8 @@ def train(options: argparse.Namespace) -> None:
     cv2.setNumThreads(1)
     composer = Composer(options.data, load_sources(options.data, options.limit), SEED)
     net = build_model()
+    if options.start:
+        net.load_state_dict(torch.load(options.start, weights_only=True))
     average = Average(net)
     optimizer = optimiser(net)
     step, seconds, log = 0, 0.0, []
@@ -135,7 +137,7 @@ def train(options: argparse.Namespace) -> None:
         begun = time.monotonic()
         batch = next(loader)
         for group in optimizer.param_groups:
-            group["lr"] = BASE_LR * schedule(seconds / budget, step)
+            group["lr"] = options.rate * schedule(seconds / budget, step)
         images = batch["img"].to(memory_format=torch.channels_last).float() / 255
         net.negative_weights = batch["weights"]
         with torch.autocast("cpu", torch.bfloat16):
@@ -267,6 +269,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/scene"))
     parser.add_argument("--weights", type=Path, default=Path(__file__).parents[1] / "weights")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--start", type=Path, help="weights to go on from, as a state dict")
+    parser.add_argument("--rate", type=float, default=BASE_LR, help="highest learning rate")
     parser.add_argument("--limit", type=int, help="only so many photographs, for a trial")
     parser.add_argument("--export-only", action="store_true")
     options = parser.parse_args()
