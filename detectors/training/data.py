@@ -40,6 +40,12 @@ def picture(data: Path, record: Row) -> ImageBgr:
     return image
 
 
+def names(path: Path | None) -> frozenset[str]:
+    """Pictures named in a text file, one a line; ``#`` begins a comment. None: no picture."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path else []
+    return frozenset(line for line in lines if line and not line.startswith("#"))
+
+
 def fitted_corners(plate: Row) -> np.ndarray | None:
     """Corner targets (4, 2) float32 of one annotated plate, or None without corners.
 

@@ -71,6 +71,10 @@ def light(image: ImageBgr, rng: np.random.Generator) -> ImageBgr:
         haze = rng.uniform(30, 220)
         out += (haze - out) * rng.uniform(0.1, 0.6)
     out += rng.normal(0, 10)
+    if rng.random() < 0.12:  # blooming: what is over-exposed flows over its edges
+        reach = rng.uniform(0.01, 0.04) * height
+        flood = cv2.GaussianBlur(np.clip(out - rng.uniform(120, 200), 0, None), (0, 0), reach)
+        out += flood * rng.uniform(1.0, 4.0)
     if rng.random() < 0.08:  # a lamp's glare
         x, y = rng.uniform(0, width), rng.uniform(0, height)
         yy, xx = np.mgrid[0:height, 0:width].astype(np.float32)

@@ -98,7 +98,13 @@ def train(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
     cv2.setNumThreads(1)
     samples = ReaderSamples(
-        options.data, options.rendered, SEED, options.out, options.font, options.mined
+        options.data,
+        options.rendered,
+        SEED,
+        options.out,
+        options.font,
+        options.mined,
+        labels.names(options.without),
     )
     val_images, val_texts, val_sets = val_plates(options.data)
     net = ReaderNet()
@@ -240,6 +246,7 @@ def main() -> None:
     parser.add_argument("--rendered", type=int, default=60_000, help="rendered plates to draw from")
     parser.add_argument("--font", type=Path, help="a font with 应 and 急, for emergency plates")
     parser.add_argument("--mined", type=Path, help="hard negatives of detectors.training.mine")
+    parser.add_argument("--without", type=Path, help="list of detectors.training.doubt")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--start", type=Path, help="weights to go on from, as a state dict")
     parser.add_argument("--rate", type=float, default=BASE_LR, help="highest learning rate")

@@ -86,11 +86,11 @@ def frame_patches(image: ImageBgr, frame: labels.Row) -> Iterator[Patch]:
         yield Patch(cut, corners - f32([x1, y1]), plate["text"], kind, True)
 
 
-def real_patches(data: Path, fold: str) -> list[Patch]:
-    """All labelled real plates of one fold."""
+def real_patches(data: Path, fold: str, without: frozenset[str] = frozenset()) -> list[Patch]:
+    """All labelled real plates of one fold, but for pictures named in ``without``."""
     found = []
     for row in tqdm(labels.rows(data, "crops", fold), desc=f"crops {fold}", mininterval=5):
-        if readable(row["text"]):
+        if readable(row["text"]) and row["image"] not in without:
             found.append(crop_patch(labels.picture(data, row), row))
     for frame in tqdm(labels.rows(data, "frames", fold), desc=f"frames {fold}", mininterval=5):
         found += frame_patches(labels.picture(data, frame), frame)
@@ -108,10 +108,11 @@ class ReaderSamples:
         cache: Path,
         font: Path | None = None,
         mined: Path | None = None,
+        without: frozenset[str] = frozenset(),
     ) -> None:
         rng = np.random.default_rng(seed)
         self.glyphs = Glyphs(data / "glyphs", font)
-        self.real = real_patches(data, "train")
+        self.real = real_patches(data, "train", without)
         self.false = labels.not_plates(data, val=False)
         paths = sorted(mined.glob("*.png")) if mined else []
         self.mined = [image for path in paths if (image := cv2.imread(str(path))) is not None]

@@ -308,7 +308,8 @@ def render_plate(
         x, y = round(cell.x * scale), round(cell.y * scale)
         if press is not None and rng is not None:
             mask = press.stamp(mask, scale)
-            x, y = np.maximum(np.round([x, y] + rng.normal(0, 0.8 * scale, 2)).astype(int), 0)
+            shift_x, shift_y = np.round(rng.normal(0, 0.8 * scale, 2)).astype(int)
+            x, y = max(0, x + int(shift_x)), max(0, y + int(shift_y))
         _blend(image[y : y + size[1], x : x + size[0]], mask, ink[cell.ink])
         if press is not None and press.relief:
             _emboss(image[y : y + size[1], x : x + size[0]], mask, press.relief)
