@@ -19,3 +19,16 @@ def write_entry(folder: Path, name: str, files: list[str], details: dict[str, An
     stamp = dt.datetime.now(dt.UTC).date().isoformat()
     manifest["models"][name] = {"files": digests, "date": stamp, **details}
     path.write_text(json.dumps(manifest, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+
+def save_state(folder: Path, name: str, state: dict[str, Any]) -> None:
+    """Keep a network's weights for going on with training, matrices in 16 bits."""
+    import torch
+
+    def small(value: Any) -> Any:
+        return value.half() if value.dtype == torch.float32 and value.ndim > 1 else value
+
+    file = f"{name}_state.pt"
+    torch.save({key: small(value) for key, value in state.items()}, folder / file)
+    purpose = f"python -m detectors.training.{name} --start {file}"
+    write_entry(folder, f"{name}_state", [file], {"purpose": purpose})

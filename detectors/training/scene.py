@@ -20,6 +20,7 @@ import argparse
 import copy
 import math
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,15 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from detectors.training.scene_data import CLASSES, Composer, SceneBatches, load_sources
+from detectors.preprocess import fit, letterbox
+from detectors.training import data as labels
+from detectors.training.scene_data import (
+    CLASSES,
+    INFERENCE_SIDE,
+    Composer,
+    SceneBatches,
+    load_sources,
+)
 
 SEED = 20_260
 BASE_LR = 2e-3
@@ -216,10 +225,11 @@ class RawHead(nn.Module):
 
 
 def export(options: argparse.Namespace) -> None:
-    """Write the EMA weights as an OpenVINO model with 16-bit weights, and its manifest entry."""
+    """Write the EMA weights as an 8-bit OpenVINO model, and its manifest entry."""
     import openvino as ov
 
-    from detectors.training.manifest import write_entry
+    from detectors.training.manifest import save_state, write_entry
+    from detectors.training.quantise import quantise
 
     state = torch.load(options.out / "last.pt", weights_only=False)
     net = build_model()
@@ -235,7 +245,7 @@ def export(options: argparse.Namespace) -> None:
     model.inputs[0].tensor.set_names({"images"})
     model.outputs[0].tensor.set_names({"raw"})
     options.weights.mkdir(parents=True, exist_ok=True)
-    ov.save_model(model, options.weights / "scene.xml", compress_to_fp16=True)
+    ov.save_model(quantise(model, inference_inputs(options.data)), options.weights / "scene.xml")
     write_entry(
         options.weights,
         "scene",
@@ -250,6 +260,17 @@ def export(options: argparse.Namespace) -> None:
             "seed": SEED,
         },
     )
+    save_state(options.weights, "scene", state["ema"])
+
+
+def inference_inputs(data: Path, count: int = 240) -> Iterator[np.ndarray]:
+    """Train frames as inference letterboxes them, (1, 3, H, W) float32 BGR."""
+    frames = labels.rows(data, "frames", "train")
+    chosen = np.random.default_rng(SEED).permutation(len(frames))[:count]
+    for index in chosen:
+        image = labels.picture(data, frames[index])
+        view = letterbox(image, fit((image.shape[1], image.shape[0]), INFERENCE_SIDE))
+        yield view.transpose(2, 0, 1)[None].astype(np.float32)
 
 
 def save_for_ultralytics(net: Any, path: Path) -> None:
@@ -269,7 +290,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/scene"))
     parser.add_argument("--weights", type=Path, default=Path(__file__).parents[1] / "weights")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--start", type=Path, help="weights to go on from, as a state dict")
+    parser.add_argument("--start", type=Path, help="weights to go on from: scene_state.pt")
     parser.add_argument("--rate", type=float, default=BASE_LR, help="highest learning rate")
     parser.add_argument("--limit", type=int, help="only so many photographs, for a trial")
     parser.add_argument("--export-only", action="store_true")

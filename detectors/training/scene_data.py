@@ -42,6 +42,8 @@ CLASSES = ("plate", "car", "van", "bus", "truck", "motorcycle")
 GREY = 114
 SIZES = ((320, 16, 0.7), (416, 10, 0.16), (544, 6, 0.14))
 """Side in pixels, batch, and how often."""
+INFERENCE_SIDE = 640
+"""Longer side at which pictures are looked at later: vehicles are shown about that large."""
 
 
 @dataclass(slots=True)
@@ -186,7 +188,7 @@ class Composer:
                 result.plates += [p + f32([x, y]) for p in part.plates]
                 result.vehicles += [(c, b + f32([x, y, x, y])) for c, b in part.vehicles]
         else:
-            kind = str(rng.choice(["pku", "ccpd", "street"], p=[0.63, 0.12, 0.25]))
+            kind = str(rng.choice(["pku", "ccpd", "street"], p=[0.58, 0.12, 0.30]))
             result = self._view(rng, kind, side)
         result.image = photometric(result.image, rng)
         return result
@@ -203,7 +205,7 @@ class Composer:
             scale = wanted / np.linalg.norm(plate[1] - plate[0])
             scale = max(scale, fit * 0.8)
         else:
-            scale = fit * np.exp(rng.uniform(np.log(0.8), np.log(2.4)))
+            scale = INFERENCE_SIDE / max(height, width) * np.exp(rng.uniform(-0.7, 0.5))
         if not small and rng.random() < 0.22:  # the whole picture, as inference letterboxes it
             scale, focus = fit, f32([width / 2, height / 2])
         matrix = _homography(rng, focus, scale, side, (width, height))
