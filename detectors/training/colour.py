@@ -23,9 +23,9 @@ from tqdm import tqdm
 
 from detectors.colour import CLASSES, LEAST, SIDE
 from detectors.training import data as labels
+from detectors.training.loop import Average, schedule
 from detectors.training.reader import fit_single_temperature
 from detectors.training.reader_net import Residual
-from detectors.training.scene import Average, schedule
 
 SEED = 20_262
 

@@ -4,7 +4,8 @@
 
 bf16 autocast, channels-last, AdamW, EMA, a cosine that ends when the minutes of training time
 are used up; resumes from ``RUN/last.pt``. Ends with the export: OpenVINO with 16-bit weights, a
-temperature fitted on the val fold, figures, manifest entry, curves as ``RUN/curve.png``.
+temperature fitted on the val fold, figures, manifest entry, curves as ``RUN/curve.png``, and the
+same reader as a PP-OCR folder.
 """
 
 # OpenCV's stubs widen every dtype, and torch is untyped for the check.
@@ -14,19 +15,16 @@ temperature fitted on the val fold, figures, manifest entry, curves as ``RUN/cur
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from detectors.preprocess import PLATE_SIZE, rectify
 from detectors.training import data as labels
+from detectors.training.loop import Run, add_options, plot
 from detectors.training.reader_data import (
     UNKNOWN,
     Patch,
@@ -39,7 +37,6 @@ from detectors.training.reader_data import (
     view,
 )
 from detectors.training.reader_net import ReaderNet
-from detectors.training.scene import Average, schedule
 from pipeline.types import ALPHABET
 
 SEED = 20_261
@@ -117,8 +114,8 @@ def fit_single_temperature(flat: torch.Tensor, labels_: np.ndarray) -> float:
 def train(options: argparse.Namespace) -> None:
     """Run the loop until the minutes are used up; see the module's docstring."""
     torch.manual_seed(SEED)
-    torch.set_num_threads(options.threads)
-    cv2.setNumThreads(1)
+    net = ReaderNet()
+    run = Run(net, options, ema=0.999, weight_decay=0.05, betas=(0.9, 0.98), clip=2.0)
     samples = ReaderSamples(
         options.data,
         options.rendered,
@@ -129,110 +126,26 @@ def train(options: argparse.Namespace) -> None:
         labels.names(options.without),
     )
     val_images, val_texts, val_sets = val_plates(options.data)
-    net = ReaderNet()
-    if options.start:
-        net.load_state_dict(torch.load(options.start, weights_only=True))
-    average = Average(net, 0.999)
-    decay = [p for p in net.parameters() if p.ndim > 1]
-    rest = [p for p in net.parameters() if p.ndim <= 1]
-    optimizer = torch.optim.AdamW(
-        [{"params": decay, "weight_decay": 0.05}, {"params": rest, "weight_decay": 0.0}],
-        lr=BASE_LR,
-        betas=(0.9, 0.98),
-        fused=True,
-    )
-    options.out.mkdir(parents=True, exist_ok=True)
-    last = options.out / "last.pt"
-    step, seconds = 0, 0.0
-    log: list[dict[str, Any]] = []
-    if last.exists():
-        state = torch.load(last, weights_only=False)
-        net.load_state_dict(state["net"])
-        average.model.load_state_dict(state["ema"])
-        optimizer.load_state_dict(state["optimizer"])
-        step, seconds, log = state["step"], state["seconds"], state["log"]
-        average.count = step
-    net = net.to(memory_format=torch.channels_last).train()
-    loader = iter(
-        torch.utils.data.DataLoader(
-            ReaderBatches(samples, BATCH, SEED + step),
-            batch_size=None,
-            num_workers=1,
-            prefetch_factor=8,
-        )
-    )
     text_loss = nn.CrossEntropyLoss(label_smoothing=0.01)
     kind_loss = nn.CrossEntropyLoss(ignore_index=UNKNOWN)
-    budget, saved = options.minutes * 60.0, seconds
-    running: float | None = None
-    bar = tqdm(total=round(budget), initial=round(seconds), unit="s", mininterval=15)
-    while seconds < budget:
-        begun = time.monotonic()
-        images, texts, kinds = next(loader)
-        for group in optimizer.param_groups:
-            group["lr"] = options.rate * schedule(seconds / budget, step)
+
+    def saved() -> dict[str, float]:
+        plot(run.log, ["loss"], ["crops", "pku", "ccpd"], "reader", options.out / "curve.png")
+        return exact_shares(logits_of(run.average.model, val_images), val_texts, val_sets)
+
+    for images, texts, kinds in run.batches(ReaderBatches(samples, BATCH, SEED + run.step), saved):
         with torch.autocast("cpu", torch.bfloat16):
             characters, classes = net(images.permute(0, 3, 1, 2).float())
         loss = text_loss(characters.float().flatten(0, 1), texts.flatten())
         loss = loss + 0.2 * kind_loss(classes.float(), kinds)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(net.parameters(), 2.0)
-        optimizer.step()
-        average.update(net)
-        step += 1
-        value = loss.item()
-        running = value if running is None else 0.98 * running + 0.02 * value
-        spent = min(time.monotonic() - begun, 5.0)
-        seconds += spent
-        bar.update(spent)
-        if step % 50 == 0:
-            bar.set_postfix_str(f"step {step} loss {running:.3f}")
-        if seconds - saved > 150 or seconds >= budget:
-            saved = seconds
-            shares = exact_shares(logits_of(average.model, val_images), val_texts, val_sets)
-            log.append({"seconds": seconds, "step": step, "loss": running, **shares})
-            tqdm.write(str(log[-1]))
-            torch.save(
-                {
-                    "net": net.state_dict(),
-                    "ema": average.model.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "step": step,
-                    "seconds": seconds,
-                    "log": log,
-                },
-                last.with_suffix(".tmp"),
-            )
-            last.with_suffix(".tmp").replace(last)
-            plot(log, options.out / "curve.png")
-    bar.close()
-
-
-def plot(log: list[dict[str, Any]], path: Path) -> None:
-    """Loss and val shares as a PNG."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    minutes = [entry["seconds"] / 60 for entry in log]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4))
-    left.plot(minutes, [entry["loss"] for entry in log])
-    left.set(xlabel="minutes of training", ylabel="loss", title="reader")
-    for name in ("crops", "pku", "ccpd"):
-        right.plot(minutes, [entry.get(name, np.nan) for entry in log], label=name)
-    right.set(xlabel="minutes of training", ylabel="read exactly (val)", ylim=(0.8, 1.0))
-    right.legend()
-    figure.tight_layout()
-    figure.savefig(path, dpi=90)
-    plt.close(figure)
+        run.learn(loss, {"loss": loss.item()})
 
 
 def export(options: argparse.Namespace) -> None:
     """OpenVINO model, temperature and manifest entry from the EMA weights."""
     import openvino as ov
 
+    from detectors.training.export_paddle import export_ppocr
     from detectors.training.manifest import save_state, write_entry
 
     state = torch.load(options.out / "last.pt", weights_only=False)
@@ -257,6 +170,7 @@ def export(options: argparse.Namespace) -> None:
         "val_exact_by_given_corners": shares,
     }
     write_entry(options.weights, "reader", ["reader.xml", "reader.bin"], details)
+    export_ppocr(net, options.weights, temperature)
     save_state(options.weights, "reader", state["ema"])
     print(details)
 
@@ -264,18 +178,11 @@ def export(options: argparse.Namespace) -> None:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder with the label files")
-    parser.add_argument("--minutes", type=float, default=32.0, help="training time")
-    parser.add_argument("--out", type=Path, default=Path("runs/reader"))
-    parser.add_argument("--weights", type=Path, default=Path(__file__).parents[1] / "weights")
+    add_options(parser, "reader", minutes=85.0, rate=BASE_LR)
     parser.add_argument("--rendered", type=int, default=60_000, help="rendered plates to draw from")
-    parser.add_argument("--font", type=Path, help="a font with 应 and 急, for emergency plates")
+    parser.add_argument("--font", type=Path, help="a font with Chinese characters, e.g. Noto CJK")
     parser.add_argument("--mined", type=Path, help="hard negatives of detectors.training.mine")
     parser.add_argument("--without", type=Path, help="list of detectors.training.doubt")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--start", type=Path, help="weights to go on from: reader_state.pt")
-    parser.add_argument("--rate", type=float, default=BASE_LR, help="highest learning rate")
-    parser.add_argument("--export-only", action="store_true")
     options = parser.parse_args()
     if not options.export_only:
         train(options)

@@ -18,20 +18,17 @@ from __future__ import annotations
 
 import argparse
 import copy
-import math
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from detectors.preprocess import fit, letterbox
 from detectors.training import data as labels
+from detectors.training.loop import Run, add_options, plot
 from detectors.training.scene_data import (
     CLASSES,
     INFERENCE_SIDE,
@@ -82,131 +79,35 @@ def build_model() -> Any:
     return net
 
 
-def optimiser(net: nn.Module) -> torch.optim.Optimizer:
-    """AdamW; no decay on norms and biases."""
-    decay = [p for p in net.parameters() if p.requires_grad and p.ndim > 1]
-    rest = [p for p in net.parameters() if p.requires_grad and p.ndim <= 1]
-    groups = [{"params": decay, "weight_decay": 0.02}, {"params": rest, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=BASE_LR, betas=(0.9, 0.99), fused=True)
-
-
-class Average:
-    """Exponential moving average of a model's weights and buffers."""
-
-    def __init__(self, net: nn.Module, decay: float = 0.9985) -> None:
-        self.model = copy.deepcopy(net).eval()
-        self.decay, self.count = decay, 0
-
-    @torch.no_grad()
-    def update(self, net: nn.Module) -> None:
-        """Move towards the weights of ``net``; faster at the start."""
-        self.count += 1
-        keep = min(self.decay, (1 + self.count) / (20 + self.count))
-        mine, theirs = self.model.state_dict(), net.state_dict()
-        names = [name for name, value in mine.items() if value.dtype.is_floating_point]
-        torch._foreach_lerp_([mine[n] for n in names], [theirs[n] for n in names], 1 - keep)
-
-
-def schedule(used: float, step: int) -> float:
-    """Learning-rate factor: 200 steps of warm-up, then a cosine over the share of time used."""
-    warm = min(1.0, (step + 1) / 200)
-    return warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(used, 1.0))))
-
-
 def train(options: argparse.Namespace) -> None:
     """Run the loop until the minutes are used up; see the module's docstring."""
     torch.manual_seed(SEED)
-    torch.set_num_threads(options.threads)
-    cv2.setNumThreads(1)
-    composer = Composer(options.data, load_sources(options.data, options.limit), SEED)
     net = build_model()
-    if options.start:
-        net.load_state_dict(torch.load(options.start, weights_only=True))
-    average = Average(net)
-    optimizer = optimiser(net)
-    step, seconds, log = 0, 0.0, []
-    last = options.out / "last.pt"
-    options.out.mkdir(parents=True, exist_ok=True)
-    if last.exists():
-        state = torch.load(last, weights_only=False)
-        net.load_state_dict(state["net"])
-        average.model.load_state_dict(state["ema"])
-        optimizer.load_state_dict(state["optimizer"])
-        step, seconds, log = state["step"], state["seconds"], state["log"]
-        average.count = step
-    net = net.to(memory_format=torch.channels_last).train()
-    loader = iter(
-        torch.utils.data.DataLoader(
-            SceneBatches(composer, SEED + step), batch_size=None, num_workers=1, prefetch_factor=6
+    run = Run(net, options, ema=0.9985, weight_decay=0.02, betas=(0.9, 0.99), clip=10.0)
+    composer = Composer(options.data, load_sources(options.data, options.limit), SEED)
+
+    def saved() -> dict[str, float]:
+        plot(
+            run.log,
+            ["box", "corners", "class", "spread"],
+            [],
+            "scene net",
+            options.out / "loss.png",
         )
-    )
-    budget, saved, running = options.minutes * 60.0, seconds, None
-    bar = tqdm(total=round(budget), initial=round(seconds), unit="s", mininterval=20)
-    while seconds < budget:
-        begun = time.monotonic()
-        batch = next(loader)
-        for group in optimizer.param_groups:
-            group["lr"] = options.rate * schedule(seconds / budget, step)
+        return {}
+
+    for batch in run.batches(SceneBatches(composer, SEED + run.step), saved):
         images = batch["img"].to(memory_format=torch.channels_last).float() / 255
         net.negative_weights = batch["weights"]
         with torch.autocast("cpu", torch.bfloat16):
-            preds = net(images)
+            raw = net(images)
         preds = {
-            k: [f.float() for f in v] if isinstance(v, list) else v.float()
-            for k, v in preds.items()
+            k: [f.float() for f in v] if isinstance(v, list) else v.float() for k, v in raw.items()
         }
         losses, parts = net.criterion(preds, batch)
-        optimizer.zero_grad(set_to_none=True)
-        (losses.sum() / len(images) * 1.0).backward()
-        nn.utils.clip_grad_norm_(net.parameters(), 10.0)
-        optimizer.step()
-        average.update(net)
-        step += 1
-        values = np.array([float(v) for v in parts.values()])
-        running = values if running is None else 0.98 * running + 0.02 * values
-        spent = min(time.monotonic() - begun, 5.0)
-        seconds += spent
-        bar.update(spent)
-        if step % 50 == 0:
-            log.append((seconds, *running.tolist()))
-            named = " ".join(f"{k[:4]} {v:.3f}" for k, v in zip(parts, running, strict=True))
-            bar.set_postfix_str(f"step {step} {named}")
-        if seconds - saved > 180 or seconds >= budget:
-            saved = seconds
-            torch.save(
-                {
-                    "net": net.state_dict(),
-                    "ema": average.model.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "step": step,
-                    "seconds": seconds,
-                    "log": log,
-                },
-                last.with_suffix(".tmp"),
-            )
-            last.with_suffix(".tmp").replace(last)
-            plot(log, list(parts), options.out / "loss.png")
-    bar.close()
-
-
-def plot(log: list[tuple[float, ...]], names: list[str], path: Path) -> None:
-    """Loss curves as a PNG."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    table = np.array(log)
-    if len(table) < 2:
-        return
-    figure, axes = plt.subplots(figsize=(8, 4))
-    for index, name in enumerate(names):
-        axes.semilogy(table[:, 0] / 60, np.maximum(table[:, index + 1], 1e-4), label=name)
-    axes.set(xlabel="minutes of training", ylabel="loss", title="scene net")
-    axes.legend()
-    figure.tight_layout()
-    figure.savefig(path, dpi=90)
-    plt.close(figure)
+        box, corners, _, classes, spread = (float(value) for value in parts.values())
+        shown = {"box": box, "corners": corners, "class": classes, "spread": spread}
+        run.learn(losses.sum() / len(images), shown)
 
 
 class RawHead(nn.Module):
@@ -285,15 +186,8 @@ def save_for_ultralytics(net: Any, path: Path) -> None:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder with the label files")
-    parser.add_argument("--minutes", type=float, default=65.0, help="training time")
-    parser.add_argument("--out", type=Path, default=Path("runs/scene"))
-    parser.add_argument("--weights", type=Path, default=Path(__file__).parents[1] / "weights")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--start", type=Path, help="weights to go on from: scene_state.pt")
-    parser.add_argument("--rate", type=float, default=BASE_LR, help="highest learning rate")
+    add_options(parser, "scene", minutes=85.0, rate=BASE_LR)
     parser.add_argument("--limit", type=int, help="only so many photographs, for a trial")
-    parser.add_argument("--export-only", action="store_true")
     options = parser.parse_args()
     if not options.export_only:
         train(options)

@@ -121,9 +121,14 @@ def _frame_vehicles(
     return boxes
 
 
+def some(rows: list[labels.Row], limit: int | None) -> list[labels.Row]:
+    """``limit`` of the rows, from all over; None: all."""
+    return rows[:: max(1, len(rows) // limit)] if limit else rows
+
+
 def load_sources(data: Path, limit: int | None = None) -> dict[str, list[Source]]:
     """Photographs of the train fold, decoded, with a half-size level for small views."""
-    frames = labels.rows(data, "frames", "train")[:limit]
+    frames = some(labels.rows(data, "frames", "train"), limit)
     prior = _vehicle_prior([f for f in frames if f["set"] == "pku"])
     sources: dict[str, list[Source]] = {"pku": [], "ccpd": [], "street": []}
     for frame in tqdm(frames, desc="frames", mininterval=5):
@@ -138,7 +143,8 @@ def load_sources(data: Path, limit: int | None = None) -> dict[str, list[Source]
         sources[frame["set"]].append(
             Source(frame["set"], _levels(labels.picture(data, frame)), plates, vehicles, weights)
         )
-    for row in tqdm(labels.rows(data, "vehicles", "train")[:limit], desc="streets", mininterval=5):
+    streets = some(labels.rows(data, "vehicles", "train"), limit)
+    for row in tqdm(streets, desc="streets", mininterval=5):
         boxes = [
             (CLASSES.index(v["cls"]), f32(v["box"])) for v in row["vehicles"] if v["cls"] in CLASSES
         ]

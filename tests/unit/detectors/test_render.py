@@ -6,7 +6,8 @@ import pytest
 
 from detectors.decode import is_legal
 from detectors.training.degrade import degrade, wear
-from detectors.training.render import CLASS_WEIGHTS, Glyphs, layout, random_plate, render_plate
+from detectors.training.layouts import layout
+from detectors.training.render import CLASS_WEIGHTS, Glyphs, random_plate, render_plate
 from pipeline.types import ALPHABET, PROVINCES, PlateClass
 
 
