@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from detectors.base import Details
 from pipeline.errors import WeightsError
@@ -57,8 +57,8 @@ def load_model(name: str, folder: Path | None = None) -> Model:
 
 
 def _verify(folder: Path, file: object, digest: object) -> None:
-    if not isinstance(file, str) or Path(file).name != file:
-        raise WeightsError(f"{folder / 'manifest.json'}: {file!r} is no plain file name")
+    if not isinstance(file, str) or not _inside(file):
+        raise WeightsError(f"{folder / 'manifest.json'}: {file!r} is no file of this folder")
     try:
         found = hashlib.sha256((folder / file).read_bytes()).hexdigest()
     except OSError as error:
@@ -68,3 +68,10 @@ def _verify(folder: Path, file: object, digest: object) -> None:
             f"{folder / file}: altered or incomplete: its SHA-256 is {found[:12]}…, "
             f"the manifest says {str(digest)[:12]}…; install the weights again"
         )
+
+
+def _inside(file: str) -> bool:
+    """Whether a relative path stays within the folder that it is read from."""
+    path = PurePosixPath(file)
+    plain = str(path) == file and not path.is_absolute()
+    return plain and bool(path.parts) and ".." not in path.parts

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import cv2
 import numpy as np
@@ -146,17 +146,21 @@ def load_recogniser(
     second_look: bool = False,
     scene: SceneOptions | None = None,
     scene_weights: Path | None = None,
+    reader: Literal["openvino", "paddleocr"] = "openvino",
+    reader_model: Path | None = None,
 ) -> Recogniser:
     """A recogniser on the CPU from a weights folder, the shipped one if none is given.
 
     ``threads`` 0: all cores. ``second_look``: see :class:`detectors.scene.SceneOptions`.
     ``scene_weights``: a ``.pt`` of one's own that replaces the scene net, run by ultralytics.
+    ``reader``: what runs the shipped reader; ``reader_model``: a PP-OCR model folder that
+    PaddleOCR runs instead of it.
     Raises WeightsError where weights are missing, altered or unusable.
     """
     from detectors.backends.openvino import OpenVinoNetwork
 
     options = scene or SceneOptions(second_look=second_look)
-    reader_model = load_model("reader", weights)
+    plate_reader, reader_version = _load_reader(weights, threads, reader, reader_model)
     colour_model = load_model("colour", weights)
     detector: SceneDetector
     close_up: SceneDetector | None = None
@@ -171,14 +175,30 @@ def load_recogniser(
         detector = SceneNet(network, options)
         close_up = SceneNet(network, replace(options, side=256, second_look=False))
         version = scene_model.version
-    reader = SlotReader(
-        OpenVinoNetwork(reader_model.path, threads, "f32"),
-        ReaderOptions(temperature=float(reader_model.details.get("temperature", 1.0))),
-    )
     colour = ColourNet(
         OpenVinoNetwork(colour_model.path, threads, "f32"),
         float(colour_model.details.get("temperature", 1.0)),
     )
-    return Recogniser(
-        detector, reader, colour, f"scene {version}, reader {reader_model.version}", close_up
-    )
+    version = f"scene {version}, reader {reader_version}"
+    return Recogniser(detector, plate_reader, colour, version, close_up)
+
+
+def _load_reader(
+    weights: Path | None,
+    threads: int,
+    reader: Literal["openvino", "paddleocr"],
+    reader_model: Path | None,
+) -> tuple[PlateReader, str]:
+    """The reader and its version; see :func:`load_recogniser`."""
+    if reader == "paddleocr":
+        from detectors.backends.paddleocr import PaddleReader
+
+        if reader_model is not None:
+            return PaddleReader(reader_model, threads), reader_model.resolve().name
+        exported = load_model("reader_ppocr", weights)
+        return PaddleReader(exported.path.parent, threads), exported.version
+    from detectors.backends.openvino import OpenVinoNetwork
+
+    model = load_model("reader", weights)
+    options = ReaderOptions(temperature=float(model.details.get("temperature", 1.0)))
+    return SlotReader(OpenVinoNetwork(model.path, threads, "f32"), options), model.version

@@ -9,18 +9,42 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import tomllib
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from pipeline.errors import ConfigError, redact
+from pipeline.errors import AccessError, ConfigError, redact
 from pipeline.types import Direction
 
+TOKEN_VARIABLE = "CHECKPOINT_TOKEN"  # noqa: S105 (its name, not a token)
+MINIMUM_AUDIT_DAYS = 184
+"""Six months, of which the longest has 184 days."""
+MOST_ENTRY_DAYS = 3660.0
+CATEGORIES = (
+    "stolen",
+    "wanted",
+    "cloned_plate",
+    "missing_person",
+    "expired_inspection",
+    "unpaid_accident",
+    "other",
+)
+"""Categories that an entry may have unless the configuration names others."""
+
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_SECRET_KEYS = {"password", "token", "key"}
+_SECRET_KEYS = {"password", "sentinel_password", "token", "key"}
 
 Point = Annotated[tuple[float, float], Field(description="x, y as fractions of the picture")]
 
@@ -64,6 +88,17 @@ class RecognitionSettings(Settings):
     staleness_s: float = Field(default=2.0, gt=0)
     weights_dir: Path | None = Field(default=None, description="None: the shipped weights")
     scene_weights: Path | None = Field(default=None, description="a .pt of ultralytics' to detect")
+    reader: Literal["openvino", "paddleocr"] = Field(default="openvino", description="runs reading")
+    reader_model: Path | None = Field(
+        default=None, description="a PP-OCR model folder for paddleocr; None: the shipped reader"
+    )
+
+    @field_validator("reader_model")
+    @classmethod
+    def _is_for_paddleocr(cls, folder: Path | None, info: ValidationInfo) -> Path | None:
+        if folder is not None and info.data.get("reader") == "openvino":
+            raise ValueError('only reader = "paddleocr" takes a model; the shipped one needs none')
+        return folder
 
 
 class PassageSettings(Settings):
@@ -85,31 +120,159 @@ class PassageSettings(Settings):
 
 
 class WatchlistSettings(Settings):
-    """Where the watchlist lives; no URL means an embedded Redis in the data folder."""
+    """Where the watchlist lives, and what its entries must keep to.
+
+    No ``redis_url`` means an embedded Redis in the data folder. Else it is one of
+    ``redis://host:6379/0``, ``rediss://…`` (TLS), ``unix:///path/to.sock``,
+    ``redis+sentinel://host1:26379,host2/service/db`` and ``redis+cluster://host1,host2``, the last
+    two with TLS as ``rediss+…``. User and password stand in the URL or in ``user`` and
+    ``password``; a Sentinel's own in ``sentinel_user`` and ``sentinel_password``.
+    """
 
     redis_url: str | None = Field(default=None, repr=False)
     key_prefix: str = Field(default="checkpoint", min_length=1, pattern=r"^[A-Za-z0-9_.-]+$")
     timeout_s: float = Field(default=2.0, gt=0)
+    user: str | None = None
+    password: str | None = Field(default=None, repr=False)
+    sentinel_user: str | None = None
+    sentinel_password: str | None = Field(default=None, repr=False)
+    tls_ca: Path | None = Field(default=None, description="PEM; None: the system's authorities")
+    tls_certificate: Path | None = Field(default=None, description="PEM, shown to the server")
+    tls_key: Path | None = None
+    stale_after_s: float = Field(default=86_400.0, gt=0, description="of the list's age: degraded")
+    history_versions: int = Field(default=1000, ge=1)
+    history_mib: int = Field(default=512, ge=1, description="of before-images, for rollback")
+    entry_days: float = Field(
+        default=400.0, gt=0, le=MOST_ENTRY_DAYS, description="an entry's longest life"
+    )
+    categories: dict[str, float | None] = Field(
+        default_factory=lambda: dict.fromkeys(CATEGORIES), description="and its own longest life"
+    )
+
+    @field_validator("categories")
+    @classmethod
+    def _named(cls, categories: dict[str, float | None]) -> dict[str, float | None]:
+        if not categories:
+            raise ValueError("name at least one category")
+        for name, days in categories.items():
+            if not re.fullmatch(r"[a-z0-9]+(?:_[a-z0-9]+)*", name) or len(name) > 64:
+                raise ValueError(f"{name!r}: write a category as lower_case_words")
+            if days is not None and not 0 < days <= MOST_ENTRY_DAYS:
+                raise ValueError(f"{name}: its days must lie between 0 and {MOST_ENTRY_DAYS}")
+        return categories
+
+    @model_validator(mode="after")
+    def _key_with_certificate(self) -> WatchlistSettings:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key go together")
+        return self
+
+
+class MatchingSettings(Settings):
+    """What counts as meeting an entry of the watchlist.
+
+    A reading that is less likely than ``possible_floor`` meets nothing; 1 leaves the voted plate
+    alone. At most ``most_readings`` of a passage are looked up. With ``mismatch_lowers`` an exact
+    hit on another class or colour than the entry names counts as possible only.
+    """
+
+    possible_floor: float = Field(default=0.05, ge=0.001, le=1)
+    most_readings: int = Field(default=20, ge=1, le=1000)
+    mismatch_lowers: bool = False
 
 
 class TlsSettings(Settings):
     """PEM files for TLS; with ``client_ca`` every client must show a certificate.
 
     A process that publishes to ``alerts.target`` shows this certificate there as its own.
+    ``revoked``: SHA-256 fingerprints of client certificates that count no more.
     """
 
     certificate: Path
     key: Path
     client_ca: Path | None = None
+    revoked: tuple[Annotated[str, Field(pattern=r"^([0-9A-Fa-f]{2}:?){32}$")], ...] = ()
+
+
+class LimitSettings(Settings):
+    """What callers of the alert service may ask for; a peer is an address.
+
+    Beyond it a call is told RESOURCE_EXHAUSTED, and when to try again.
+    """
+
+    calls_per_s: float = Field(default=200.0, gt=0, description="of one peer; twice that at once")
+    streams: int = Field(default=500, ge=1, description="calls of one peer that are open at once")
+    all_streams: int = Field(default=2000, ge=1, description="of all peers together")
 
 
 class AlertSettings(Settings):
-    """The alert service: where it listens, and where this checkpoint publishes to."""
+    """The alert service: where it listens, and where this checkpoint publishes to.
+
+    With ``tls.client_ca`` whoever calls ``listen`` shows a certificate; ``listen_tokens`` is then a
+    second address, for people who have a token and none. ``publishers`` gives the common name of a
+    machine's certificate the checkpoints that it may publish for ("*": all); without it every
+    certificate may for the checkpoint of its own name. An alert of ``escalate_priority`` or more
+    urgent that nobody has reviewed after ``escalate_after_s`` is escalated; 0: never.
+    """
 
     listen: str = Field(default="127.0.0.1:50051", pattern=r"^.+:\d{1,5}$")
+    listen_tokens: str | None = Field(default=None, pattern=r"^.+:\d{1,5}$")
     target: str | None = Field(default=None, pattern=r"^.+:\d{1,5}$")
     tls: TlsSettings | None = None
     target_ca: Path | None = None
+    publishers: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    limits: LimitSettings = LimitSettings()
+    escalate_after_s: float = Field(default=300.0, ge=0)
+    escalate_priority: int = Field(default=1, ge=1, le=4)
+
+
+class AccessRole(StrEnum):
+    """What a person may do. Each is given by itself; none holds another."""
+
+    VIEWER = "viewer"
+    """See alerts, passages and the watchlist."""
+    EDITOR = "editor"
+    """Draft entries of the watchlist."""
+    APPROVER = "approver"
+    """Answer for entries, review alerts, give out tokens."""
+    AUDITOR = "auditor"
+    """Verify and export the audit log."""
+
+
+class AccessSettings(Settings):
+    """Who may act. Tokens are given out by ``checkpoint access add``.
+
+    Without ``required`` the operating system's user acts with all roles where no token is given.
+    ``certificates`` gives roles to the common names of client certificates.
+    """
+
+    required: bool = False
+    token_file: Path | None = Field(default=None, description="our own token; mode 600")
+    token_days: int = Field(default=90, ge=1, le=366, description="how long a new token lasts")
+    certificates: dict[str, frozenset[AccessRole]] = Field(default_factory=dict)
+
+
+class AuditSettings(Settings):
+    """The audit log: how long its records are kept, never less than six months."""
+
+    keep_days: int = Field(default=366, ge=MINIMUM_AUDIT_DAYS)
+
+
+class RetentionSettings(Settings):
+    """What is deleted when. 0 deletes at the next sweep.
+
+    A passage without a hit goes ``passages_h`` hours after its end, one with a hit after
+    ``hits_days``, or the days that ``categories`` names for the entry's category: the longest
+    counts. An expired or cancelled entry goes after ``entries_days``, a reviewed alert
+    ``alerts_days`` after its review.
+    """
+
+    passages_h: float = Field(default=24.0, ge=0, le=24 * 3660)
+    hits_days: float = Field(default=180.0, ge=0, le=3660)
+    categories: dict[str, Annotated[float, Field(ge=0, le=3660)]] = Field(default_factory=dict)
+    entries_days: float = Field(default=180.0, ge=0, le=3660)
+    alerts_days: float = Field(default=180.0, ge=0, le=3660)
+    sweep_every_s: float = Field(default=300.0, gt=0, le=3600)
 
 
 class Role(StrEnum):
@@ -129,7 +292,11 @@ class CheckpointSettings(Settings):
     recognition: RecognitionSettings = RecognitionSettings()
     passages: PassageSettings = PassageSettings()
     watchlist: WatchlistSettings = WatchlistSettings()
+    matching: MatchingSettings = MatchingSettings()
     alerts: AlertSettings = AlertSettings()
+    access: AccessSettings = AccessSettings()
+    audit: AuditSettings = AuditSettings()
+    retention: RetentionSettings = RetentionSettings()
     evidence_quality: int = Field(default=85, ge=30, le=100)
     blur_occupants: bool = True
     shutdown_deadline_s: float = Field(default=4.5, gt=0)
@@ -142,6 +309,13 @@ class CheckpointSettings(Settings):
         if twice:
             raise ValueError(f"two cameras have the same name: {', '.join(twice)}")
         return cameras
+
+    @model_validator(mode="after")
+    def _periods_of_known_categories(self) -> CheckpointSettings:
+        unknown = sorted(set(self.retention.categories) - set(self.watchlist.categories))
+        if unknown:
+            raise ValueError(f"retention.categories: no such category: {', '.join(unknown)}")
+        return self
 
     @model_validator(mode="after")
     def _somewhere_to_publish(self) -> CheckpointSettings:
@@ -180,6 +354,37 @@ def load(path: Path) -> CheckpointSettings:
         return CheckpointSettings.model_validate(document)
     except ValidationError as error:
         raise ConfigError("\n".join(_mistakes(path, text, error))) from None
+
+
+def given_token(settings: CheckpointSettings, file: Path | None = None) -> str | None:
+    """Our own token: from ``file``, else $CHECKPOINT_TOKEN, else ``access.token_file``.
+
+    Raises:
+        AccessError: a file cannot be read, is empty, or may be read by others.
+    """
+    if file is None:
+        found = os.environ.get(TOKEN_VARIABLE, "").strip()
+        if found or settings.access.token_file is None:
+            return found or None
+        file = settings.access.token_file
+    try:
+        with file.open(encoding="ascii") as opened:
+            mode = os.fstat(opened.fileno()).st_mode
+            if not stat.S_ISREG(mode) or mode & 0o077:
+                raise AccessError(f"{file}: others may read this token; chmod 600 {file}")
+            text = opened.read(4096).strip()
+    except OSError as error:
+        raise AccessError(f"{file}: the token cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        text = ""
+    if not text:
+        raise AccessError(f"{file}: holds no token; write there what 'checkpoint access add' said")
+    return text
+
+
+def child_environment() -> dict[str, str]:
+    """This process's environment for another program: without the token, which is ours alone."""
+    return {name: value for name, value in os.environ.items() if name != TOKEN_VARIABLE}
 
 
 def _expand(value: Any, missing: list[str]) -> Any:

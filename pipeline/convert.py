@@ -51,6 +51,8 @@ class OutgoingHit(NamedTuple):
     revision: int
     payload: bytes
     """A serialised ``PublishRequest``."""
+    priority: int
+    """Of the entry: from 1 (act now) to 4 (note)."""
 
 
 def publish_request(hit: Hit) -> OutgoingHit:
@@ -62,9 +64,8 @@ def publish_request(hit: Hit) -> OutgoingHit:
     evidence = message.passage.evidence
     if len(evidence.jpeg) > MAX_EVIDENCE_BYTES:
         evidence.ClearField("jpeg")
-    return OutgoingHit(
-        hit.id, hit.revision, pb.PublishRequest(hit=message).SerializeToString(deterministic=True)
-    )
+    payload = pb.PublishRequest(hit=message).SerializeToString(deterministic=True)
+    return OutgoingHit(hit.id, hit.revision, payload, hit.entry.priority)
 
 
 def parse_publish_request(payload: bytes) -> pb.PublishRequest:
@@ -257,6 +258,8 @@ def hit_to_pb(hit: Hit) -> pb.Hit:
         occurred_at=_timestamp(hit.occurred_at),
         mismatches=hit.mismatches,
         retracted=hit.retracted,
+        reading=hit.reading,
+        late=hit.late,
     )
 
 
@@ -282,6 +285,8 @@ def hit_from_pb(message: pb.Hit) -> Hit:
         occurred_at=_datetime(message.occurred_at),
         mismatches=tuple(message.mismatches),
         retracted=message.retracted,
+        reading=message.reading if message.HasField("reading") else None,
+        late=message.late,
     )
 
 

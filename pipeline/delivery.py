@@ -2,6 +2,8 @@
 
 A passage is written to the spool on disk first, then matched, and forgotten only when its hits
 lie in the outbox. While Redis is away the spool grows; at the next start it is taken up again.
+After its hits, never before them, a passage goes into the archive. While no passage waits, new
+entries are matched against the archive.
 """
 
 from __future__ import annotations
@@ -23,14 +25,18 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from pipeline.archive import PassageArchive
 from pipeline.convert import parse_passage, publish_request, serialise_passage
-from pipeline.errors import CheckpointError, StoreUnavailable
+from pipeline.errors import ArchiveError, CheckpointError, StoreUnavailable
 from pipeline.health import Health
+from pipeline.late import LateMatching
 from pipeline.matching import Matcher
 from pipeline.outbox import HitKey, Outbox, OutboxError
 from pipeline.types import Hit, Passage
 
 BATCH = 64
+_UNKEPT = 10_000  # passages held in memory while the archive refuses them
+_LOOK_EVERY_S = 1.0  # for new entries, while no passage waits
 _COMPONENTS: dict[type | None, str] = {StoreUnavailable: "watchlist", OutboxError: "outbox"}
 _log = structlog.get_logger(__name__)
 
@@ -44,6 +50,8 @@ class Delivery:
         matcher: owned by this thread from now on.
         health: told when Redis or the disk is away, and when it is back.
         on_hit: called for every hit, after it lies in the outbox.
+        archive: keeps passages once their hits are safe; what goes wrong there stops no alert.
+        late: matches new entries against the archive.
     """
 
     def __init__(
@@ -53,6 +61,8 @@ class Delivery:
         matcher: Matcher,
         health: Health,
         on_hit: Callable[[Hit], None],
+        archive: PassageArchive | None = None,
+        late: LateMatching | None = None,
     ) -> None:
         self._spool = spool
         self._outbox = outbox
@@ -62,6 +72,12 @@ class Delivery:
         self._held: deque[Passage] = deque()  # refused by the disk; tried again
         self._hits: deque[Hit] = deque()  # matched, not yet in the outbox
         self._matched_rows: list[HitKey] = []
+        self._archive = archive
+        self._late = late
+        self._look_at_s = 0.0
+        self._unkept: deque[Passage] = deque()  # not in the archive yet, without pictures
+        self._unkept_hits: list[Hit] = []
+        self._not_kept = 0
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -99,6 +115,8 @@ class Delivery:
         self._stopping.set()
         self._wake.set()
         self._thread.join(max(until - time.monotonic(), 0.2))
+        if self._unkept:
+            _log.warning("passages are missing in the archive", count=len(self._unkept))
         return self.waiting()
 
     def _write_held(self) -> None:
@@ -124,7 +142,7 @@ class Delivery:
             before_sleep=self._report_failure,
         )
         while not self._stopping.is_set():
-            self._wake.wait()
+            self._wake.wait(None if self._archive is None else _LOOK_EVERY_S)
             self._wake.clear()
             try:
                 while not self._stopping.is_set() and retrying(self._step):
@@ -141,18 +159,77 @@ class Delivery:
         self._health.report(_COMPONENTS.get(type(error), "delivery"), str(error))
 
     def _step(self) -> bool:
-        """Bring one batch into the outbox; False when nothing waits."""
+        """Bring one batch into the outbox, or match late; False when there is nothing to do."""
         with self._lock:
             self._write_held()
         if not self._matched_rows:
             waiting = self._spool.pending(BATCH)
             if not waiting:
-                return False
-            self._hits.extend(self._matcher.match([parse_passage(row.payload) for row in waiting]))
+                return self._keep() and self._match_late()
+            passages = [parse_passage(row.payload) for row in waiting]
+            hits = self._matcher.match(passages)
+            self._hits.extend(hits)
             self._matched_rows = [row.key for row in waiting]
-        while self._hits:
-            self._outbox.put(*publish_request(self._hits[0]))
-            self._on_hit(self._hits.popleft())
+            self._unkept.extend(map(_without_picture, passages))
+            self._unkept_hits += [
+                replace(hit, passage=_without_picture(hit.passage)) for hit in hits
+            ]
+        if self._hits:  # one wait for the disk for all of them
+            self._outbox.put_all(map(publish_request, self._hits))
+            while self._hits:
+                self._on_hit(self._hits.popleft())
+        self._keep()
         self._spool.done(self._matched_rows)
         self._matched_rows = []
         return True
+
+    def _keep(self) -> bool:
+        """Bring what was matched into the archive; False while the archive refuses it."""
+        if self._archive is None:
+            self._unkept.clear()
+            self._unkept_hits.clear()
+            return True
+        if not self._unkept:
+            return True
+        problem = None
+        try:
+            self._archive.keep(self._unkept, self._unkept_hits)
+        except ArchiveError as error:
+            while len(self._unkept) > _UNKEPT:
+                self._unkept.popleft()
+                self._not_kept += 1
+            del self._unkept_hits[:-_UNKEPT]
+            problem = f"{error} ({self._not_kept} passages were given up)"
+        else:
+            self._unkept.clear()
+            self._unkept_hits.clear()
+        self._health.report("archive", problem)
+        return problem is None
+
+    def _match_late(self) -> bool:
+        """One slice of late matching; what goes wrong in it must not hold up what is live."""
+        if self._late is None or time.monotonic() < self._look_at_s:
+            return False
+        problem, more = None, False
+        try:
+            more = self._late.step(self._send_late)
+        except CheckpointError as error:
+            problem = str(error)
+        except Exception as error:
+            _log.exception("late matching failed; it is tried again")
+            problem = str(error)
+        self._health.report("late matching", problem)
+        if not more:
+            self._look_at_s = time.monotonic() + _LOOK_EVERY_S / 2
+        return more
+
+    def _send_late(self, hits: Sequence[Hit]) -> None:
+        self._outbox.put_all(map(publish_request, hits))
+        for hit in hits:
+            self._on_hit(hit)
+
+
+def _without_picture(passage: Passage) -> Passage:
+    if passage.evidence is None:
+        return passage
+    return replace(passage, evidence=replace(passage.evidence, jpeg=b""))

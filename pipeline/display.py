@@ -13,6 +13,7 @@ from rich.text import Text
 
 from pipeline.events import Summary
 from pipeline.types import Hit, MatchKind, Passage, PlateClass
+from watchlist.grammar import display as dotted
 
 PLATE_STYLES: Final = {
     PlateClass.BLUE: "bold white on #0b4ea2",
@@ -40,6 +41,7 @@ KIND_STYLES: Final = {
     MatchKind.POSSIBLE: "bold black on #ffb300",
     MatchKind.PARTIAL: "bold black on #80cbc4",
 }
+RETRACTED_STYLE: Final = "bold white on #4a148c"
 _KIND_LABELS: Final = {
     MatchKind.EXACT: "▲ HIT",
     MatchKind.POSSIBLE: "△ POSSIBLE",
@@ -107,17 +109,26 @@ class RunDisplay:
     def hit(self, record: Hit) -> None:
         """The hit under its passage: kind, entry and what the officer is to do."""
         label, style = _KIND_LABELS[record.kind], KIND_STYLES[record.kind]
-        entry = record.entry
+        entry, rests_on = record.entry, meaning(record)
+        if record.kind is MatchKind.EXACT:
+            wanted = plate_text(entry.plate, entry.plate_class or record.passage.plate_class)
+        else:  # only what was read looks like a plate
+            wanted = Text(f"wanted {dotted(entry.plate)}", style="bold")
+            rests_on += "  "
         line = Text.assemble(
             "  ",
-            ("↺ RETRACTED" if record.retracted else f" {label} ", style),
+            ("↺ RETRACTED", RETRACTED_STYLE) if record.retracted else (f" {label} ", style),
             " ",
-            plate_text(entry.plate, entry.plate_class or record.passage.plate_class),
-            f" {100 * record.probability:.1f} %  priority {entry.priority}  ",
+            wanted,
+            f" {100 * record.probability:.1f} %  {rests_on}priority {entry.priority}  ",
             (entry.category, "bold"),
             f"  {entry.disposition}  [list v{record.list_version}] ",
             ("UNVERIFIED", "bold yellow"),
         )
+        if record.late:
+            passed = record.passage.ended_at.astimezone()
+            line.append("  LATE", style="bold cyan")
+            line.append(f": passed {record.passage.camera} at {passed:%Y-%m-%d %H:%M:%S}")
         if record.mismatches:
             line.append(f"  differs in: {', '.join(record.mismatches)}", style="bold magenta")
         self._console.print(line, soft_wrap=True)
@@ -141,6 +152,20 @@ class RunDisplay:
             line.append(" " * max(width - cell_len(cell.plain), 0) + "  ")
         line.rstrip()
         self._console.print(line, soft_wrap=True)
+
+
+def meaning(hit: Hit) -> str:
+    """In some words, what a hit that is not exact rests on; empty if it is exact."""
+    match hit.kind:
+        case MatchKind.EXACT:
+            return ""
+        case MatchKind.PARTIAL:
+            return f"fits a pattern as {dotted(hit.reading)}" if hit.reading else "fits a pattern"
+    if hit.passage.plate is None:
+        return "one reading of a plate that was not read surely"
+    if hit.passage.plate == hit.entry.plate:
+        return "the plate is wanted, the vehicle differs"
+    return f"likelier is {dotted(hit.passage.plate)}"
 
 
 def clock_time(seconds: float) -> str:

@@ -9,6 +9,9 @@
     ├── WatchlistError       an entry is refused, or the list is inconsistent (exit status 1)
     ├── StoreUnavailable     Redis is away or refuses                         (exit status 1)
     ├── AlertServiceError    the alert service is away or refuses             (exit status 1)
+    ├── AccessError          who acts is unknown, or may not do that          (exit status 1)
+    ├── AuditError           what must be recorded cannot be, or was altered  (exit status 1)
+    ├── ArchiveError         passages cannot be kept or searched              (exit status 1)
     └── ShutdownError        something was lost past the shutdown deadline    (exit status 1)
 
 A message names the file, field or camera, says what is wrong and what to do about it.
@@ -21,11 +24,13 @@ import re
 from typing import ClassVar
 
 _CREDENTIALS = re.compile(r"(?<=://)\S*@")  # to the last @: a password may hold one
+_TOKENS = re.compile(r"\bcheckpoint_[A-Za-z0-9_-]{43}")  # as pipeline/access.py makes them
 _SECRET_FIELDS = re.compile(r"(?i)\b((?:pass(?:word|wd)?|pwd|token|auth|secret)=)[^&;\s/]*")
 
 
 def redact(text: str) -> str:
-    """Hide user, password and token of every URL in ``text``: ``rtsp://***@host/path``."""
+    """Hide tokens, and user and password of every URL in ``text``: ``rtsp://***@host/path``."""
+    text = _TOKENS.sub("***", text)
     return _SECRET_FIELDS.sub(r"\1***", _CREDENTIALS.sub("***@", text))
 
 
@@ -68,6 +73,18 @@ class StoreUnavailable(CheckpointError):
 
 class AlertServiceError(CheckpointError):
     """The alert service is away or refuses."""
+
+
+class AccessError(CheckpointError):
+    """Who acts is unknown, or may not do that; the message never holds a token."""
+
+
+class AuditError(CheckpointError):
+    """The audit log cannot take a record, or was altered: what must be recorded is not done."""
+
+
+class ArchiveError(CheckpointError):
+    """Passages cannot be kept or searched."""
 
 
 class ShutdownError(CheckpointError):

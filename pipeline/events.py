@@ -7,7 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.types import Box, Hit, ImageBgr, Passage, PlateRead, ReadPlate, VehicleDetection
+from pipeline.types import (
+    Box,
+    Hit,
+    ImageBgr,
+    MatchKind,
+    Passage,
+    PlateRead,
+    ReadPlate,
+    VehicleDetection,
+)
 
 Json = dict[str, Any]
 
@@ -89,8 +98,11 @@ def passage(record: Passage) -> Json:
 
 
 def hit(record: Hit) -> Json:
-    """A hit; one that a later revision took back says so."""
-    event = {
+    """A hit; one that a later revision took back, or that was found late, says so.
+
+    One that is not exact says which reading met the entry, and each what contradicts the entry.
+    """
+    event: Json = {
         "event": "hit",
         "id": record.id,
         "passage": record.passage.id,
@@ -100,7 +112,12 @@ def hit(record: Hit) -> Json:
         "list_version": record.list_version,
         "list_age_s": round(record.list_age_s, 1),
     }
-    return {**event, "retracted": True} if record.retracted else event
+    if record.kind is not MatchKind.EXACT:
+        event["reading"] = record.reading
+    if record.mismatches:
+        event["mismatches"] = list(record.mismatches)
+    flags = {"retracted": record.retracted, "late": record.late}
+    return {**event, **{name: True for name, said in flags.items() if said}}
 
 
 def summary(record: Summary) -> Json:

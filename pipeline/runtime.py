@@ -10,6 +10,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -18,7 +19,11 @@ from redis import Redis
 
 from detectors.recogniser import Recogniser, load_recogniser
 from pipeline.alerts.publisher import Publisher
+from pipeline.alerts.reviewed import ReviewedAlerts
 from pipeline.alerts.service import AlertService
+from pipeline.alerts.store import AlertStore
+from pipeline.archive import ARCHIVE_FILE, PassageArchive
+from pipeline.audit import AUDIT_FILE, AuditLog
 from pipeline.batching import Batcher
 from pipeline.camera import CameraState, CameraStatus
 from pipeline.clock import Clock, SystemClock
@@ -29,17 +34,22 @@ from pipeline.events import Summary
 from pipeline.evidence import EvidenceStore
 from pipeline.health import Health
 from pipeline.ingest import CameraWorker
+from pipeline.late import LATE_FILE, LateMatching, LateQueue
 from pipeline.mailbox import Mailboxes
 from pipeline.matching import Matcher
 from pipeline.outbox import Outbox
 from pipeline.passage import PassageBuilder
 from pipeline.recognise import RecognitionStage
+from pipeline.retention import RemoteSweep, Sweeper
 from pipeline.types import Hit, Passage
 from watchlist.embedded import open_redis
-from watchlist.store import Watchlist
+from watchlist.expired import OldEntries
+from watchlist.keeper import Keeper
+from watchlist.store import Watchlist, watchlist_of
 
 _log = structlog.get_logger(__name__)
 _DELIVERY_RESERVE_S = 2.0  # of the shutdown deadline, for matching and publishing
+_LIST_SWEPT_EVERY_S = 6 * 3600.0  # for entries long expired: the whole list is read
 _SILENT_FACTOR = 2.5  # a camera silent for so many times close_after_s has its passages closed
 
 
@@ -111,6 +121,7 @@ class Runtime:
         self._stack = ExitStack()
         self._service: AlertService | None = None
         self._recognition: _Recognition | None = None
+        self._sweeper: Sweeper | None = None
         self._summary: Summary | None = None
         self._started_s = 0.0
 
@@ -162,6 +173,8 @@ class Runtime:
         if self._summary is None:
             until_s = self._clock.monotonic() + self._settings.shutdown_deadline_s
             lost: list[str] = []
+            if self._sweeper:
+                self._sweeper.request_stop()
             try:
                 if self._recognition:
                     lost = self._recognition.stop(lambda: until_s - self._clock.monotonic())
@@ -170,6 +183,8 @@ class Runtime:
                     max(until_s - self._clock.monotonic(), 0.5)
                 ):
                     _log.warning("alert service still ends; acknowledged alerts are stored")
+                if self._sweeper:
+                    self._sweeper.stop(max(until_s - self._clock.monotonic(), 0.5))
                 self._summary = self._summarise()
                 self._stack.close()
             if lost:
@@ -195,18 +210,27 @@ class Runtime:
                 recognition.weights_dir,
                 threads=recognition.threads,
                 scene_weights=recognition.scene_weights,
+                reader=recognition.reader,
+                reader_model=recognition.reader_model,
             )
         redis = self._stack.enter_context(
             open_redis(settings.watchlist, settings.data_dir, fsync="always", check=False)
         )
+        watchlist = watchlist_of(redis, settings.watchlist, settings.data_dir, self._clock)
+        report_age = partial(self.health.report, "watchlist age")
+        self._stack.enter_context(Keeper(watchlist, settings.watchlist.stale_after_s, report_age))
         if Role.ALERTS in settings.roles:
             self._service, self.alert_address = self._serve(redis)
             self._stack.callback(self._service.stop, 0.5)  # where the start fails further on
+        archive: PassageArchive | None = None
         if recogniser is not None:
+            archive = PassageArchive(settings.data_dir / ARCHIVE_FILE, self._clock)
+            self._stack.callback(archive.close)
             self._recognition = _Recognition(
                 settings,
                 recogniser,
-                Watchlist(redis, settings.watchlist.key_prefix, self._clock),
+                archive,
+                watchlist,
                 settings.alerts.target or self._own_service(),
                 self.health,
                 self._listener,
@@ -214,6 +238,25 @@ class Runtime:
                 once=self._once,
             )
             self._recognition.start()
+        remote: list[RemoteSweep] = []
+        if Role.ALERTS in settings.roles:
+            reviewed = ReviewedAlerts(AlertStore(redis, settings.watchlist.key_prefix))
+            days = settings.retention.alerts_days
+            remote.append(RemoteSweep("reviewed alerts", days, reviewed))
+            entries = OldEntries(redis, settings.watchlist.key_prefix, watchlist)
+            days = settings.retention.entries_days
+            remote.append(RemoteSweep("watchlist entries", days, entries, _LIST_SWEPT_EVERY_S))
+        self._sweeper = Sweeper(
+            settings.retention,
+            settings.audit.keep_days,
+            settings.data_dir,
+            lambda: AuditLog(settings.data_dir / AUDIT_FILE, self._clock),
+            archive,
+            remote,
+            self.health,
+            self._clock,
+        )
+        self._sweeper.start()
 
     def _own_service(self) -> str:
         """Where this process's own alert service is reached from within."""
@@ -267,6 +310,7 @@ class _Recognition:
         self,
         settings: CheckpointSettings,
         recogniser: Recogniser,
+        archive: PassageArchive,
         watchlist: Watchlist,
         target: str,
         health: Health,
@@ -305,8 +349,20 @@ class _Recognition:
             self._take,
             clock,
         )
-        matcher = Matcher(watchlist, settings.checkpoint, clock)
-        self._delivery = Delivery(self._spool, self._outbox, matcher, health, self._hit)
+        matcher = Matcher(watchlist, settings.checkpoint, clock, settings.matching)
+        self._late_queue = LateQueue(data_dir / LATE_FILE, clock)
+        late = LateMatching(
+            self._late_queue,
+            archive,
+            watchlist,
+            settings.checkpoint,
+            settings.matching,
+            data_dir / "evidence",
+            clock,
+        )
+        self._delivery = Delivery(
+            self._spool, self._outbox, matcher, health, self._hit, archive, late
+        )
         tls = settings.alerts.tls if settings.alerts.target else None
         self._publisher = Publisher(
             self._outbox,
@@ -352,6 +408,7 @@ class _Recognition:
             )
         self._spool.close()
         self._outbox.close()
+        self._late_queue.close()
         return lost
 
     def _take(self, passages: Sequence[Passage]) -> None:

@@ -26,7 +26,6 @@ import structlog
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
-from cv2.utils import logging as cv2_logging
 
 from pipeline.errors import CheckpointError, InputError, SourceError, redact
 from pipeline.sampling import MediaClock, Sampler
@@ -38,7 +37,8 @@ _JUMP_AHEAD_LIVE_S = 10.0
 _log = structlog.get_logger(__name__)
 
 # Broken pictures are reported by name through our own log; OpenCV would repeat them unnamed.
-cv2_logging.setLogLevel(cv2_logging.LOG_LEVEL_SILENT)
+_set_log_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel  # OpenCV 4, 5
+_set_log_level(0)
 
 
 class EndOfMedia(Exception):

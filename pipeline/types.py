@@ -243,8 +243,10 @@ class Hit:
     """A passage that met an entry.
 
     ``id`` is the same for the same passage and entry whatever the revision; ``retracted`` says
-    that a later revision of the passage no longer meets the entry. ``mismatches`` names the
-    attributes in which entry and passage disagree.
+    that a later revision of the passage no longer meets the entry. ``probability`` is that the
+    passage's plate is the entry's, or fits it; ``reading`` is the (likeliest) reading that does.
+    ``mismatches`` names the attributes in which entry and passage disagree. ``late`` says that
+    the entry came after the passage, which was matched again because it was still kept.
     """
 
     id: str
@@ -259,6 +261,8 @@ class Hit:
     occurred_at: datetime
     mismatches: tuple[str, ...] = ()
     retracted: bool = False
+    reading: str | None = None
+    late: bool = False
 
 
 class ReviewState(StrEnum):

@@ -28,9 +28,10 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, time, timedelta, tzinfo
 
+from pipeline.config import CATEGORIES
 from pipeline.errors import InputError
 from pipeline.types import PlateClass, VehicleClass, VehicleColour, WatchlistEntry
-from watchlist.entry import CATEGORIES, iso
+from watchlist.entry import iso
 
 COLUMNS: tuple[str, ...] = (
     "id",
@@ -142,6 +143,9 @@ _VALUE_OF = {
     column: {_key(name): value for value, names in values.items() for name in (value, *names)}
     for column, values in _VALUES.items()
 }
+
+PLAIN = frozenset(COLUMNS) - _VALUE_OF.keys() - {"expires_at", "valid_from", "audience"}
+"""Columns whose cells are taken as they are: ``parse_cell`` gives them back."""
 
 
 def columns_of(header: Sequence[str]) -> tuple[str, ...]:

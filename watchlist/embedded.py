@@ -36,7 +36,7 @@ from typing import Any, Literal, cast
 import redis
 import structlog
 
-from pipeline.config import WatchlistSettings
+from pipeline.config import WatchlistSettings, child_environment
 from pipeline.errors import StoreUnavailable
 from watchlist.connection import connect, connection_options, redis_errors
 from watchlist.server import OLDEST, find_server
@@ -255,6 +255,7 @@ class EmbeddedRedis:
         return subprocess.Popen(
             command,
             cwd=self.folder,
+            env=child_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

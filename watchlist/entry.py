@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Any, TypeVar
+from functools import lru_cache
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -26,20 +27,11 @@ from pydantic import (
     model_validator,
 )
 
+from pipeline.config import CATEGORIES, WatchlistSettings
 from pipeline.errors import WatchlistError
 from pipeline.types import PlateClass, VehicleClass, VehicleColour, WatchlistEntry
-from watchlist.grammar import classify, display, normalise
-
-CATEGORIES: tuple[str, ...] = (
-    "stolen",
-    "wanted",
-    "cloned_plate",
-    "missing_person",
-    "expired_inspection",
-    "unpaid_accident",
-    "other",
-)
-"""Categories that an entry may have unless the policy says otherwise."""
+from watchlist.grammar import classify, display, is_legal, normalise
+from watchlist.patterns import check_pattern, classes_of_pattern, is_pattern, one_spelling
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +42,22 @@ class EntryPolicy:
     maximum: timedelta = timedelta(days=400)
     """Longest time from now to an entry's expiry."""
     maximum_by_category: Mapping[str, timedelta] = field(default_factory=dict)
+    authorisers: frozenset[str] | None = None
+    """Who may answer for an entry; None: anybody who is named."""
+
+    @classmethod
+    def of(cls, settings: WatchlistSettings, authorisers: frozenset[str] | None = None) -> Self:
+        """What the configuration demands."""
+        return cls(
+            frozenset(settings.categories),
+            timedelta(days=settings.entry_days),
+            {
+                name: timedelta(days=days)
+                for name, days in settings.categories.items()
+                if days is not None
+            },
+            authorisers,
+        )
 
     def maximum_of(self, category: str) -> timedelta:
         """Longest time from now to the expiry of an entry of this category."""
@@ -74,6 +82,8 @@ def status_of(entry: WatchlistEntry, now: datetime) -> EntryStatus:
 def _clean(text: str) -> str:
     """Trim, compose (NFC), and refuse what cannot be seen or would reorder a line."""
     text = unicodedata.normalize("NFC", text).strip()
+    if text.isprintable():  # nearly always, and quick to see
+        return text
     for character in text:
         if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}:
             raise ValueError(f"holds a control character (U+{ord(character):04X}); remove it")
@@ -93,10 +103,13 @@ def _optional(text: str | None) -> str | None:
 
 def _plate(text: str) -> str:
     try:
-        plate = normalise(text)
+        plate = one_spelling(normalise(text))
+        if is_pattern(plate):
+            check_pattern(plate)
+            return plate
     except WatchlistError as error:
         raise ValueError(str(error).removeprefix("plate ")) from None
-    if not classify(plate):
+    if not is_legal(plate):
         raise ValueError(f"{display(plate[:32])!r} has the form of no plate; e.g. 辽A12345")
     return plate
 
@@ -142,8 +155,10 @@ class EntryForm(BaseModel):
 
     @model_validator(mode="after")
     def _class_fits_plate(self) -> EntryForm:
-        possible = classify(self.plate)
-        if self.plate_class is not None and self.plate_class not in possible:
+        if self.plate_class is None:
+            return self
+        possible = (classes_of_pattern if is_pattern(self.plate) else classify)(self.plate)
+        if self.plate_class not in possible:
             names = ", ".join(sorted(possible))
             raise ValueError(f"plate_class: {display(self.plate)} can only be one of: {names}")
         return self
@@ -163,15 +178,17 @@ def make_entry(
     policy = policy or EntryPolicy()
     mistakes = []
     category = fields.get("category")
-    if isinstance(category, str) and category.strip() not in {"", *policy.categories}:
+    if isinstance(category, str) and (name := category.strip()) and name not in policy.categories:
         known = ", ".join(sorted(policy.categories))
-        mistakes.append(f"category: {category.strip()[:64]!r} is none of: {known}")
+        mistakes.append(f"category: {name[:64]!r} is none of: {known}")
     try:
         form = EntryForm.model_validate(dict(fields))
     except ValidationError as error:
         raise WatchlistError("; ".join([*_mistakes(error), *mistakes])) from None
     valid_from = form.valid_from or now.astimezone(UTC)
     maximum = policy.maximum_of(form.category)
+    if policy.authorisers is not None and form.authoriser not in policy.authorisers:
+        mistakes.append(f"authoriser: {form.authoriser!r} has no valid token as approver")
     if form.expires_at <= now:
         mistakes.append(f"expires_at: {form.expires_at.isoformat()} is in the past")
     elif form.expires_at <= valid_from:
@@ -222,6 +239,7 @@ _Member = TypeVar("_Member", bound=StrEnum)
 _ID_DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32
 _TIME_DIGITS, _RANDOM_DIGITS = 9, 7
 _RANDOM_LIMIT = 32**_RANDOM_DIGITS
+_PAIRS = [one + other for one in _ID_DIGITS for other in _ID_DIGITS]
 ID_LENGTH = _TIME_DIGITS + _RANDOM_DIGITS
 _id_lock = threading.Lock()
 _last_id = (0, 0)
@@ -249,8 +267,14 @@ def is_id(text: str) -> bool:
     return len(text) == ID_LENGTH and all(character in _ID_DIGITS for character in text)
 
 
+@lru_cache(maxsize=64)
 def _base32(value: int, digits: int) -> str:
-    return "".join(_ID_DIGITS[(value >> 5 * place) & 31] for place in reversed(range(digits)))
+    if digits > 2:  # the part before the last two digits stays the same for a while
+        return _base32(value >> 10, digits - 2) + _PAIRS[value & 1023]
+    return _PAIRS[value & 1023][2 - digits :]
+
+
+_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def to_json(entry: WatchlistEntry) -> str:
@@ -273,8 +297,7 @@ def to_json(entry: WatchlistEntry) -> str:
         "audience": list(entry.audience) or None,
         "source": entry.source,
     }
-    stated = {key: value for key, value in record.items() if value is not None}
-    return json.dumps(stated, ensure_ascii=False, separators=(",", ":"))
+    return _compact({key: value for key, value in record.items() if value is not None})
 
 
 def from_json(text: str | bytes) -> WatchlistEntry:
@@ -312,6 +335,7 @@ def _member(kind: type[_Member], value: str | None) -> _Member | None:
     return None if value is None else kind(value)
 
 
+@lru_cache(maxsize=1024)
 def iso(moment: datetime) -> str:
     """A moment in ISO 8601, UTC: ``2026-12-31T16:00:00+00:00``."""
     return moment.astimezone(UTC).isoformat()

@@ -1,7 +1,7 @@
 """Number plates as text: one spelling for each plate, and which classes a text can belong to.
 
-Pure functions over strings. The forms follow GA 36-2018 as gathered in the project's design
-notes. Grammar flags or refuses a text; it never repairs one into another plate.
+Pure functions over strings. The forms themselves stand in ``pipeline.plate_forms``. Grammar flags
+or refuses a text; it never repairs one into another plate.
 """
 
 from __future__ import annotations
@@ -10,45 +10,17 @@ import re
 import unicodedata
 
 from pipeline.errors import WatchlistError
+from pipeline.plate_forms import classes_of, is_legal
 from pipeline.types import PROVINCES, PlateClass
+
+__all__ = ["classify", "display", "is_legal", "normalise"]
 
 _SEPARATORS = frozenset("·•‧・∙⋅●.")
 """Dots that people and spreadsheets put after the second character; spaces and every kind of
 hyphen are stripped as well."""
 
 _CJK = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
-
-_LETTER = "A-HJ-NP-Z"  # no I, no O
-_P, _S = f"[{PROVINCES}]", f"[0-9{_LETTER}]"
-_FORMS: tuple[tuple[re.Pattern[str], frozenset[PlateClass]], ...] = tuple(
-    (re.compile(form), frozenset(classes))
-    for form, classes in (
-        (  # an ordinary serial holds at most two letters; O may stand as the issuing letter
-            rf"{_P}[A-HJ-Z](?=(?:[0-9]*[{_LETTER}]){{0,2}}[0-9]*$){_S}{{5}}",
-            (
-                PlateClass.BLUE,
-                PlateClass.YELLOW_SINGLE,
-                PlateClass.YELLOW_DOUBLE,
-                PlateClass.MOTORCYCLE,
-                PlateClass.TEMPORARY,
-                PlateClass.TRACTOR,
-                PlateClass.OTHER,
-            ),
-        ),
-        (rf"{_P}[{_LETTER}][A-HJK]{_S}[0-9]{{4}}", (PlateClass.GREEN_SMALL,)),
-        (rf"{_P}[{_LETTER}][0-9]{{5}}[A-HJK]", (PlateClass.GREEN_LARGE,)),
-        (rf"{_P}[A-HJ-Z]{_S}{{4}}警", (PlateClass.POLICE, PlateClass.MOTORCYCLE)),
-        (rf"{_P}[A-HJ-Z]{_S}{{4}}学", (PlateClass.COACH, PlateClass.MOTORCYCLE)),
-        (rf"{_P}[A-HJ-Z]{_S}{{4}}挂", (PlateClass.TRAILER,)),
-        (rf"粤Z{_S}{{4}}[港澳]", (PlateClass.HK_MACAU,)),
-        (r"(?:[0-9]{6}使|使[0-9]{6})", (PlateClass.EMBASSY,)),
-        (rf"{_P}(?:[0-9]{{5}}|[{_LETTER}][0-9]{{4}})领", (PlateClass.CONSULATE,)),
-        (rf"WJ{_P}?[0-9]{{4}}[0-9{_LETTER}]", (PlateClass.WJ,)),
-        (r"[A-Z]{2}[0-9]{5}", (PlateClass.ARMY,)),
-        (rf"(?:{_P}[XS][0-9]{{4}}|京[0-9]{{5}})应急", (PlateClass.EMERGENCY,)),
-        (rf"应急{_P}[0-9]{{3}}[XS]", (PlateClass.EMERGENCY,)),
-    )
-)
+_PLAIN = re.compile(r"[0-9A-Z?*\u4e00-\u9fff]*")  # nothing to fold: most of a long list
 
 
 def normalise(text: str) -> str:
@@ -62,6 +34,8 @@ def normalise(text: str) -> str:
             Latin (Cyrillic А, Greek Ο) are refused by name, never folded: whoever typed
             them may have meant another character.
     """
+    if _PLAIN.fullmatch(text):
+        return text
     kept: list[str] = []
     for character in unicodedata.normalize("NFKC", text):
         if character in _SEPARATORS or character.isspace() or _is_hyphen(character):
@@ -74,16 +48,7 @@ def normalise(text: str) -> str:
 
 def classify(text: str) -> frozenset[PlateClass]:
     """The plate classes that a normalised ``text`` can belong to; empty: no legal plate."""
-    classes: frozenset[PlateClass] = frozenset()
-    for form, of_form in _FORMS:
-        if form.fullmatch(text):
-            classes |= of_form
-    return classes
-
-
-def is_legal(text: str) -> bool:
-    """True if a normalised ``text`` has the form of a plate of any class."""
-    return any(form.fullmatch(text) for form, _ in _FORMS)
+    return classes_of(text)
 
 
 def display(plate: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from pipeline.types import WatchlistEntry
@@ -13,13 +13,15 @@ from pipeline.types import WatchlistEntry
 class LookupResult:
     """What the list says of some plates, all at one version.
 
-    ``entries`` holds only plates that have an active entry. ``age_s`` is the time since the
-    list last changed, seconds; 0 for a list that never held anything (version 0).
+    ``entries`` holds only plates that have an active entry, ``patterns`` only those that fit
+    an active pattern. ``age_s`` is the time since the list last changed, seconds; 0 for a list
+    that never held anything (version 0).
     """
 
     entries: Mapping[str, tuple[WatchlistEntry, ...]]
     version: int
     age_s: float
+    patterns: Mapping[str, tuple[WatchlistEntry, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,31 @@ class Change:
     ``changed`` 0 means that the list said all that already, and the version stands."""
 
     version: int
+    changed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Who makes a change, and why; it stands in the list's history."""
+
+    by: str
+    action: str = "add"
+    reason: str = ""
+    case: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One change of the list as its history keeps it.
+
+    ``before`` is the version that it was made on; ``changed`` counts the entries that became
+    different, for a rollback the plates.
+    """
+
+    number: int
+    before: int
+    at: datetime
+    note: Note
     changed: int
 
 
@@ -62,7 +89,10 @@ class ListLoss:
     @property
     def message(self) -> str:
         """What happened and what to do, for health and people."""
+        went_back = self.found_version < self.seen_version
+        found = f"version {self.found_version}" if went_back else "the beginning of another list"
         return (
-            f"the watchlist went back from version {self.seen_version} to {self.found_version}: "
-            "Redis lost data; restore it or import the list again, then restart Checkpoint"
+            f"the watchlist went back from version {self.seen_version} to {found}: "
+            "Redis lost data; restore it, or import the list again and say so: checkpoint "
+            "watchlist acknowledge --reason …"
         )

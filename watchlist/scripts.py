@@ -1,108 +1,324 @@
 """The changes of the list, as Lua: each runs as one step, so no reader sees half of one.
 
+A small change is one script (``CHANGE``). A large one is staged in pages (``STAGE``) as the
+other side of the fields it touches, shown by ``COMMIT`` in one write, and made plain by
+``RESOLVE`` in pages; ``watchlist.rows`` has the format. No script takes more than some
+milliseconds, so Redis goes on serving lookups all the while.
+
 Redis 6.2 to 8 and Valkey run these. Every key they touch is passed in KEYS and shares one
 hash tag, so that they run on a cluster too. Each may be sent twice without harm.
+
+Plates with a ``?`` or a ``*`` are patterns: the set ``patterns`` names them, ``@patterns`` is the
+version that last changed one.
+
+Operations, a kind and three words each:
+
+    put     id, plate, the entry's JSON     put on the list, or replace
+    cancel  id, '', the cancellation's JSON take off the list and keep why
+    p i c   field, '', value                set a field of a hash to what it once was
 """
 
 from __future__ import annotations
 
-COMMIT = """
--- KEYS: plates, ids, cancelled, staging
--- ARGV: token, now (ISO), lineage if the list is new, lowest version to go on from,
---       version that the change was planned on ('' = any), schema
-local plates, ids, cancelled, staging = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local version = tonumber(redis.call('HGET', plates, '@version') or '0')
-if redis.call('HGET', plates, '@token') == ARGV[1] then
-  return {version, 0, 'again'}
+_CELLS = r"""
+local MARK, BETWEEN, WITHIN = '\29', '\30', '\31'
+local MOST = 65536  -- bytes in one field: a hundred entries of one plate, or more
+local HASHES, PATTERNS = {p = KEYS[1], i = KEYS[2], c = KEYS[3]}, KEYS[4]
+local about = redis.call('HMGET', KEYS[1], '@version', '@token', '@bulk', '@pending', '@entries')
+local version, bulk, pending = tonumber(about[1] or '0'), about[3], about[4]
+local entries = tonumber(about[5] or redis.call('HLEN', KEYS[2]))
+local own = nil          -- token of the large change that this script belongs to
+local spoilt = false     -- a field is written that a pending large change has another side of
+local cells, order = {}, {}
+
+-- before, token, after
+local function sides(value)
+  local first = string.find(value, MARK, 1, true)
+  if not first then return value, nil, nil end
+  local second = string.find(value, MARK, first + 1, true)
+  return string.sub(value, 1, first - 1), string.sub(value, first + 1, second - 1),
+    string.sub(value, second + 1)
 end
-if ARGV[5] ~= '' and tonumber(ARGV[5]) ~= version then
-  return {version, 0, 'moved'}
+
+-- A field to be read or changed; all are written at the end, by flush.
+local function cell(kind, field)
+  local name = kind .. field
+  local found = cells[name]
+  if found then return found end
+  local before, token, after = sides(redis.call('HGET', HASHES[kind], field) or '')
+  found = {kind = kind, field = field, before = before, value = before, token = token}
+  if token and token == own then
+    found.value = after
+  elseif token and token == bulk then
+    found.before, found.value = after, after
+  end
+  found.was = found.value
+  cells[name] = found
+  order[#order + 1] = found
+  return found
 end
-local length = redis.call('LLEN', staging)
-if length == 0 then
-  return {version, 0, 'unstaged'}
+
+-- Take the line of one entry out of a plate's lines, or put another in its place.
+local function edit(at, id, line)
+  local value, start = at.value, id .. ' '
+  local first = 1
+  if string.sub(value, 1, #start) ~= start then
+    first = (string.find(value, '\n' .. start, 1, true) or -1) + 1
+  end
+  if first == 0 then
+    if line then at.value = value == '' and line or value .. '\n' .. line end
+    return nil
+  end
+  local last = (string.find(value, '\n', first, true) or #value + 1) - 1
+  local parts = {}
+  if first > 1 then parts[1] = string.sub(value, 1, first - 2) end
+  if line then parts[#parts + 1] = line end
+  if last < #value then parts[#parts + 1] = string.sub(value, last + 2) end
+  at.value = table.concat(parts, '\n')
+  return string.sub(value, first, last)
 end
-local page = 3000  -- a multiple of 3: id, plate, record
-for first = 0, length - 1, page do
-  local staged = redis.call('LRANGE', staging, first, first + page - 1)
-  for at = 1, #staged, 3 do
-    if redis.call('HEXISTS', cancelled, staged[at]) == 1 then
-      return {version, 0, staged[at]}
+
+local changed, refusal = 0, nil
+
+local function put(id, plate, record)
+  if cell('c', id).value ~= '' then
+    refusal = 'cancelled ' .. id
+    return
+  end
+  local index, line = cell('i', id), id .. ' ' .. record
+  local taken = nil
+  if index.value ~= '' and index.value ~= plate then
+    edit(cell('p', index.value), id, nil)
+  end
+  local at = cell('p', plate)
+  taken = edit(at, id, line)
+  if #at.value > MOST then
+    refusal = 'full ' .. plate
+  end
+  if taken ~= line then changed = changed + 1 end
+  index.value = plate
+end
+
+local function cancel(id, said)
+  local index = cell('i', id)
+  if index.value == '' then
+    refusal = 'absent ' .. id
+    return
+  end
+  local taken = edit(cell('p', index.value), id, nil) or ''
+  cell('c', id).value = string.sub(taken, #id + 2) .. '\n' .. said
+  index.value = ''
+  changed = changed + 1
+end
+
+local function operate(first)
+  for at = first, #ARGV, 4 do
+    local kind = ARGV[at]
+    if kind == 'put' then
+      put(ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])
+    elseif kind == 'cancel' then
+      cancel(ARGV[at + 1], ARGV[at + 3])
+    else
+      local one = cell(kind, ARGV[at + 1])
+      if one.value ~= ARGV[at + 3] then
+        one.value = ARGV[at + 3]
+        if kind == 'p' then changed = changed + 1 end
+      end
     end
+    if refusal then return end
   end
 end
-local changed = 0
-for first = 0, length - 1, page do
-  local staged = redis.call('LRANGE', staging, first, first + page - 1)
-  for at = 1, #staged, 3 do
-    local id, plate, record = staged[at], staged[at + 1], id_line(staged[at], staged[at + 2])
-    local before = redis.call('HGET', ids, id)
-    local same = false
-    if before then
-      same = drop(plates, before, id) == record and before == plate
-    end
-    local lines = redis.call('HGET', plates, plate)
-    redis.call('HSET', plates, plate, lines and (lines .. '\\n' .. record) or record)
-    if not before or before ~= plate then
-      redis.call('HSET', ids, id, plate)
-    end
-    if not same then
-      changed = changed + 1
+
+-- What differs, as before-images; by how many entries the list grows; and whether a pattern
+-- (a plate with '?' or '*') is among what differs.
+local function differences()
+  local images, grown, patterns = {}, 0, false
+  for _, one in ipairs(order) do
+    if one.value ~= one.was then
+      if one.kind == 'p' and string.find(one.field, '[?*]') then patterns = true end
+      images[#images + 1] = one.kind .. one.field .. WITHIN .. one.before
+      if one.kind == 'i' then
+        if one.was == '' then grown = grown + 1 elseif one.value == '' then grown = grown - 1 end
+      end
+      if one.token and one.token ~= own and one.token ~= bulk then spoilt = true end
     end
   end
+  return images, grown, patterns
 end
-redis.call('DEL', staging)
-if changed > 0 then
-  version = math.max(version, tonumber(ARGV[4])) + 1
-  redis.call('HSETNX', plates, '@lineage', ARGV[3])
-  redis.call('HSET', plates, '@version', string.format('%.0f', version), '@updated_at', ARGV[2],
-             '@token', ARGV[1], '@schema', ARGV[6])
+
+local function store(one, value)
+  local pattern = one.kind == 'p' and string.find(one.field, '[?*]')
+  if value == '' then
+    redis.call('HDEL', HASHES[one.kind], one.field)
+    if pattern then redis.call('SREM', PATTERNS, one.field) end
+  else
+    redis.call('HSET', HASHES[one.kind], one.field, value)
+    if pattern then redis.call('SADD', PATTERNS, one.field) end
+  end
 end
+"""
+
+CHANGE = (
+    _CELLS
+    + r"""
+-- KEYS: plates, ids, cancelled, patterns, changes
+-- ARGV: token, now, lineage if the list is new, lowest version to go on from, version that it
+--       was planned on ('' = any), schema, by, action, reason, case, operations
+if about[2] == ARGV[1] then return {version, 0, 'again'} end
+if ARGV[5] ~= '' and tonumber(ARGV[5]) ~= version then return {version, 0, 'moved'} end
+operate(11)
+if refusal then return {version, 0, refusal} end
+local images, grown, patterns = differences()
+if #images == 0 then return {version, 0, ''} end
+-- First what Redis allows even when it is out of memory; the rest may follow then. So an entry
+-- can always be cancelled, and nothing can be added.
+for _, one in ipairs(order) do
+  if one.value == '' and one.was ~= '' then store(one, '') end
+end
+for _, one in ipairs(order) do
+  if one.value ~= '' and one.value ~= one.was then store(one, one.value) end
+end
+if spoilt and pending then redis.call('HSET', KEYS[1], '@spoilt', pending) end
+local before = version
+version = math.max(version, tonumber(ARGV[4])) + 1
+redis.call('HSETNX', KEYS[1], '@lineage', ARGV[3])
+redis.call('HSET', KEYS[1], '@version', string.format('%.0f', version), '@updated_at', ARGV[2],
+           '@heartbeat', ARGV[2], '@token', ARGV[1], '@schema', ARGV[6],
+           '@entries', string.format('%.0f', entries + grown))
+if patterns then redis.call('HSET', KEYS[1], '@patterns', string.format('%.0f', version)) end
+local undo = table.concat(images, BETWEEN)
+redis.call('XADD', KEYS[5], string.format('%.0f-0', version), 'from', string.format('%.0f', before),
+           'at', ARGV[2], 'by', ARGV[7], 'action', ARGV[8], 'reason', ARGV[9], 'case', ARGV[10],
+           'changed', changed, 'bytes', #undo, 'undo', undo)
+redis.call('HINCRBY', KEYS[1], '@history', #undo)
+return {version, changed, ''}
+"""
+)
+
+BEGIN = r"""
+-- KEYS: plates, ids, lock    ARGV: token, who (JSON), lease (ms)
+-- Answers 'begun', 'busy' and who has a change on its way, or 'left' and the token of a change
+-- that nobody goes on with: settle it first.
+local holder = redis.call('GET', KEYS[3])
+if holder and holder ~= ARGV[2] then return {'busy', holder} end
+local pending = redis.call('HGET', KEYS[1], '@pending')
+if pending and pending ~= ARGV[1] then
+  redis.call('SET', KEYS[3], ARGV[2], 'PX', ARGV[3])
+  return {'left', pending}
+end
+redis.call('HSETNX', KEYS[1], '@entries', redis.call('HLEN', KEYS[2]))
+redis.call('HSET', KEYS[1], '@pending', ARGV[1])
+redis.call('SET', KEYS[3], ARGV[2], 'PX', ARGV[3])
+return {'begun', ''}
+"""
+
+STAGE = (
+    _CELLS
+    + r"""
+-- KEYS: plates, ids, cancelled, patterns, lock, undo
+-- ARGV: token, page, who (JSON), lease (ms), operations
+own = ARGV[1]
+if pending ~= own or (redis.call('GET', KEYS[5]) or ARGV[3]) ~= ARGV[3] then
+  return {0, 'lost'}
+end
+if redis.call('HEXISTS', KEYS[6], ARGV[2]) == 1 then return {0, ''} end
+operate(5)
+if refusal then return {0, refusal} end
+local images, grown, patterns = differences()
+local undo = table.concat(images, BETWEEN)
+redis.call('HSET', KEYS[6], ARGV[2], undo)
+for _, one in ipairs(order) do
+  if one.value ~= one.was then
+    store(one, one.value == one.before and one.before
+          or one.before .. MARK .. own .. MARK .. one.value)
+  end
+end
+redis.call('HINCRBY', KEYS[6], '#pages', 1)
+redis.call('HINCRBY', KEYS[6], '#changed', changed)
+redis.call('HINCRBY', KEYS[6], '#grown', grown)
+redis.call('HINCRBY', KEYS[6], '#bytes', #undo)
+if patterns then redis.call('HSET', KEYS[6], '#patterns', 1) end
+redis.call('SET', KEYS[5], ARGV[3], 'PX', ARGV[4])
+return {changed, ''}
+"""
+)
+
+COMMIT = r"""
+-- KEYS: plates, changes, lock, undo
+-- ARGV: token, now, lineage, lowest version, version it must be at, schema, by, action, reason,
+--       case, pages staged, who (JSON), lease (ms)
+local about = redis.call('HMGET', KEYS[1], '@version', '@token', '@pending', '@spoilt', '@entries')
+local version = tonumber(about[1] or '0')
+local staged = redis.call('HMGET', KEYS[4], '#pages', '#changed', '#grown', '#bytes', '#patterns')
+local changed = tonumber(staged[2] or '0')
+if about[2] == ARGV[1] then return {version, changed, 'again'} end
+if about[3] ~= ARGV[1] or staged[1] ~= ARGV[11]
+   or (redis.call('GET', KEYS[3]) or ARGV[12]) ~= ARGV[12] then
+  return {version, 0, 'lost'}
+end
+if about[4] == ARGV[1] then return {version, 0, 'spoilt'} end
+if tonumber(ARGV[5]) ~= version then return {version, 0, 'moved'} end
+if (staged[4] or '0') == '0' then return {version, 0, ''} end
+local before = version
+version = math.max(version, tonumber(ARGV[4])) + 1
+-- First the write that Redis refuses when it is out of memory.
+redis.call('XADD', KEYS[2], string.format('%.0f-0', version), 'from', string.format('%.0f', before),
+           'at', ARGV[2], 'by', ARGV[7], 'action', ARGV[8], 'reason', ARGV[9], 'case', ARGV[10],
+           'changed', changed, 'bytes', staged[4], 'token', ARGV[1], 'pages', staged[1])
+redis.call('HINCRBY', KEYS[1], '@history', staged[4])
+redis.call('HSETNX', KEYS[1], '@lineage', ARGV[3])
+redis.call('HSET', KEYS[1], '@version', string.format('%.0f', version), '@updated_at', ARGV[2],
+           '@heartbeat', ARGV[2], '@token', ARGV[1], '@bulk', ARGV[1], '@schema', ARGV[6],
+           '@entries', string.format('%.0f', tonumber(about[5] or '0') + tonumber(staged[3])))
+if staged[5] then redis.call('HSET', KEYS[1], '@patterns', string.format('%.0f', version)) end
+redis.call('SET', KEYS[3], ARGV[12], 'PX', ARGV[13])
 return {version, changed, ''}
 """
 
-CANCEL = """
--- KEYS: plates, ids, cancelled    ARGV: id, now (ISO), cancellation (JSON)
-local plates, ids, cancelled = KEYS[1], KEYS[2], KEYS[3]
-local version = tonumber(redis.call('HGET', plates, '@version') or '0')
-local plate = redis.call('HGET', ids, ARGV[1])
-if not plate then
-  return {version, redis.call('HGET', cancelled, ARGV[1]) or ''}
-end
--- First the write that Redis allows even when it is out of memory; the rest may follow then.
-redis.call('HDEL', ids, ARGV[1])
-local line = drop(plates, plate, ARGV[1])
-local record = string.sub(line or '', #ARGV[1] + 2) .. '\\n' .. ARGV[3]
-redis.call('HSET', cancelled, ARGV[1], record)
-version = version + 1
-redis.call('HSET', plates, '@version', string.format('%.0f', version), '@updated_at', ARGV[2])
-return {version, record}
-"""
-
-_SHARED = """
-local function id_line(id, record)
-  return id .. ' ' .. record
-end
--- Take the line of one entry out of its plate's lines; gives back that line.
-local function drop(plates, plate, id)
-  local lines = redis.call('HGET', plates, plate)
-  if not lines then return nil end
-  local kept, taken = {}, nil
-  for line in string.gmatch(lines, '[^\\n]+') do
-    if string.sub(line, 1, #id + 1) == id .. ' ' then
-      taken = line
+RESOLVE = r"""
+-- KEYS: plates, ids, cancelled, patterns, lock, undo    ARGV: token, page, who (JSON), lease (ms)
+-- Make the fields of one page plain: the new side if the change was committed, else the old.
+redis.call('PEXPIRE', KEYS[5], ARGV[4])  -- a write that is allowed even when out of memory
+local hashes = {p = KEYS[1], i = KEYS[2], c = KEYS[3]}
+local committed = redis.call('HGET', KEYS[1], '@bulk') == ARGV[1]
+local mark = '\29' .. ARGV[1] .. '\29'
+for item in string.gmatch(redis.call('HGET', KEYS[6], ARGV[2]) or '', '[^\30]+') do
+  local hash, field = hashes[string.sub(item, 1, 1)], string.match(item, '^.([^\31]*)')
+  local value = redis.call('HGET', hash, field)
+  local first, last = string.find(value or '', mark, 1, true)
+  if first then
+    local kept = committed and string.sub(value, last + 1) or string.sub(value, 1, first - 1)
+    if kept == '' then
+      redis.call('HDEL', hash, field)
+      if string.find(field, '[?*]') then redis.call('SREM', KEYS[4], field) end
     else
-      kept[#kept + 1] = line
+      redis.call('HSET', hash, field, kept)
     end
   end
-  if #kept > 0 then
-    redis.call('HSET', plates, plate, table.concat(kept, '\\n'))
-  else
-    redis.call('HDEL', plates, plate)
-  end
-  return taken
 end
+return 1
 """
 
-COMMIT = _SHARED + COMMIT
-CANCEL = _SHARED + CANCEL
+FINISH = r"""
+-- KEYS: plates, lock, undo    ARGV: token, who (JSON)
+-- The large change has ended: its lock, and its undo log if it was not committed, go.
+if redis.call('HGET', KEYS[1], '@pending') == ARGV[1] then
+  if redis.call('HGET', KEYS[1], '@bulk') ~= ARGV[1] then redis.call('UNLINK', KEYS[3]) end
+  redis.call('HDEL', KEYS[1], '@pending')
+end
+if redis.call('HGET', KEYS[1], '@spoilt') == ARGV[1] then
+  redis.call('HDEL', KEYS[1], '@spoilt')
+end
+if redis.call('GET', KEYS[2]) == ARGV[2] then redis.call('DEL', KEYS[2]) end
+return 1
+"""
+
+FORGET = r"""
+-- KEYS: plates, changes, undo    ARGV: item of the stream, bytes of its undo log
+-- The oldest version's before-images are given up.
+if redis.call('XDEL', KEYS[2], ARGV[1]) == 1 then
+  redis.call('UNLINK', KEYS[3])
+  redis.call('HINCRBY', KEYS[1], '@history', -ARGV[2])
+end
+return 1
+"""

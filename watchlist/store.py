@@ -1,30 +1,25 @@
-"""The watchlist in Redis.
+"""The watchlist in Redis: looked up, read and changed. ``watchlist.rows`` describes its keys.
 
-Keys, all under one prefix and one hash tag (``{checkpoint}:watchlist:…``), so that scripts
-and transactions run on a cluster as well:
-
-    plates     hash   plate → its entries, one line each: ``ID JSON``; and of the list itself
-                      @version @updated_at @lineage @schema @token
-    ids        hash   entry id → plate
-    cancelled  hash   entry id → the entry's JSON, a newline, the cancellation's JSON
-    staging:…  list   entries on their way in; expires by itself
-
-All that a lookup needs is in one hash, so that one HMGET answers it: one step, one version,
-and allowed where a transaction is not (Redis refuses MULTI when it is out of memory).
 ``@version`` counts every change by one and never goes back. ``@lineage`` is drawn when a list
-begins: another one, or a lower version, means that Redis came back without its data.
-An entry stays in ``plates`` when it expires; it just no longer matches.
+begins: another one, or a lower version, means that Redis came back without its data. What was
+seen last is kept on disk too, so that a restart does not forget it.
+
+The age of the list is the time since its last change or heartbeat. Who can write to the list's
+master beats once a minute (``watchlist.keeper``); a replica that lost its master gets no beats,
+so its age grows, while a list that nobody needs to change stays young.
+
+An entry stays on the list when it expires; it just no longer matches.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
-import secrets
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,46 +30,64 @@ from pipeline.clock import Clock, SystemClock
 from pipeline.config import WatchlistSettings
 from pipeline.errors import StoreUnavailable, WatchlistError
 from pipeline.types import WatchlistEntry
-from watchlist import scripts
+from watchlist.changes import Changes, Operation, Refused
 from watchlist.connection import address, redis_errors
 from watchlist.embedded import open_redis
-from watchlist.entry import EntryStatus, from_json, is_id, iso, status_of, to_json
+from watchlist.entry import EntryStatus, is_id, iso, status_of, to_json
 from watchlist.grammar import is_legal
-from watchlist.records import Cancellation, Change, ListLoss, ListState, LookupResult
+from watchlist.history import History, HistoryLimits
+from watchlist.pattern_cache import PatternCache
+from watchlist.patterns import is_legal_pattern
+from watchlist.records import Cancellation, Change, ListLoss, ListState, LookupResult, Note
+from watchlist.rows import SCHEMA, Keys, parse_cancellation, parse_row, visible
+from watchlist.seen import LossWatch, Seen, SeenFile
 
 log = structlog.get_logger(__name__)
 
-SCHEMA = 1
-_ABOUT = ("@version", "@updated_at", "@lineage", "@schema")
-_STAGE_ENTRIES = 1000
-_STAGING_EXPIRES_S = 3600
+_ABOUT = ("@version", "@updated_at", "@heartbeat", "@lineage", "@schema", "@bulk", "@patterns")
 _SCAN_COUNT = 500
-_COMMIT_ENTRIES_PER_S = 20_000  # a tenth of what was measured
+_TRIES = 10
 
 
 @dataclass(frozen=True, slots=True)
 class _Meta:
     version: int
     updated_at: datetime | None
+    beaten_at: datetime | None
     lineage: str
+    bulk: bytes | None
+    patterns: bytes | None
 
 
 class Watchlist:
     """The list of one deployment. Methods may be called from any thread.
 
+    Args:
+        client: answers in bytes; see ``watchlist.connection``.
+        prefix: of the keys, one for each deployment.
+        clock: the time.
+        limits: how much history is kept.
+        seen: where it is kept which version was seen last; None: in memory alone.
+
     Every method raises StoreUnavailable when Redis is away or refuses.
     """
 
-    def __init__(self, client: redis.Redis, prefix: str, clock: Clock) -> None:
-        self._client = client
+    def __init__(
+        self,
+        client: redis.Redis,
+        prefix: str,
+        clock: Clock,
+        *,
+        limits: HistoryLimits | None = None,
+        seen: SeenFile | None = None,
+    ) -> None:
+        self._client: Any = client
         self._clock = clock
-        base = f"{{{prefix}}}:watchlist"
-        self._plates, self._ids = f"{base}:plates", f"{base}:ids"
-        self._cancelled, self._staging = f"{base}:cancelled", f"{base}:staging"
-        self._commit_script = client.register_script(scripts.COMMIT)
-        self._cancel_script = client.register_script(scripts.CANCEL)
-        self._seen = _Meta(0, None, "")
-        self._loss: ListLoss | None = None
+        self._keys = Keys(prefix)
+        self.history = History(client, self._keys, limits or HistoryLimits())
+        self._changes = Changes(client, self._keys, clock, self.history)
+        self._watch = LossWatch(seen, clock, address(client))
+        self._patterns = PatternCache(self._pattern_texts, self._read)
 
     @property
     def loss(self) -> ListLoss | None:
@@ -83,53 +96,70 @@ class Watchlist:
         It goes away when the data come back, or by ``acknowledge_loss``. Health is degraded
         as long as it is set: an empty list must never look like a quiet road.
         """
-        return self._loss
+        return self._watch.loss
 
     def acknowledge_loss(self) -> None:
-        """A person says that what Redis holds now is the list."""
-        self._loss, self._seen = None, _Meta(0, None, "")
+        """A person says that what Redis holds now is the list; every process that shares this
+        data folder takes that over."""
+        meta = self._about()
+        self._watch.acknowledge(Seen(meta.version, meta.lineage))
 
     def lookup(self, plates: Sequence[str]) -> LookupResult:
-        """The active entries of some normalised plates, in one round trip at one version.
+        """The active entries of some plates, and the patterns they fit, all at one version.
 
-        Expired, not yet valid and cancelled entries are left out, by the clock of now.
+        One round trip; some more when a pattern has changed since the last, for all patterns
+        are kept in memory. Expired, not yet valid and cancelled entries are left out, by the
+        clock of now.
         """
-        meta, rows = self._read(plates)
+        for _ in range(_TRIES):
+            meta, rows = self._read(plates)
+            patterns = self._patterns.at(meta)
+            if patterns is not None:
+                break
+        else:
+            raise StoreUnavailable(
+                f"Redis at {address(self._client)}: patterns of the watchlist change faster "
+                "than they can be read; it is tried again"
+            )
         now = self._clock.now()
-        entries = {}
+        entries, fitting = {}, {}
         for plate, row in zip(plates, rows, strict=True):
-            if row is None:
-                continue
-            active = tuple(e for e in _parse(row) if status_of(e, now) is EntryStatus.ACTIVE)
-            if active:
+            if row is not None and (active := _active(parse_row(row), now)):
                 entries[plate] = active
-        return LookupResult(entries, meta.version, self._age_s(meta))
+        for plate, of_plate in patterns.fitting(plates).items():
+            if active := _active((e for p in of_plate for e in patterns.entries[p]), now):
+                fitting[plate] = active
+        return LookupResult(entries, meta.version, self._age_s(meta), fitting)
 
     def stored(self, plates: Sequence[str]) -> dict[str, tuple[WatchlistEntry, ...]]:
         """All entries of some plates, whether active, pending or expired."""
         _, rows = self._read(plates)
         return {
-            plate: tuple(_parse(row))
+            plate: tuple(parse_row(row))
             for plate, row in zip(plates, rows, strict=True)
             if row is not None
         }
 
     def state(self) -> ListState:
         """Version, age and size of the list."""
+        before = self._watch.seen
         with redis_errors(self._client), self._client.pipeline(transaction=False) as pipe:
-            pipe.hmget(self._plates, list(_ABOUT))
-            pipe.hlen(self._ids)
+            pipe.hmget(self._keys.plates, [*_ABOUT, "@entries"])
+            pipe.hlen(self._keys.ids)
             values, count = pipe.execute()
-        meta = self._checked(values)
-        return ListState(meta.version, meta.updated_at, self._age_s(meta), int(count))
+        meta = self._checked(values[: len(_ABOUT)], before)
+        size = int(values[-1] or count)  # an earlier version of Checkpoint did not count
+        return ListState(meta.version, meta.updated_at, self._age_s(meta), size)
 
     def get(self, entry_id: str) -> WatchlistEntry | None:
         """One entry by its id, unless it was cancelled or never was."""
-        with redis_errors(self._client):
-            plate = self._client.hget(self._ids, entry_id)
-            row = None if plate is None else self._client.hget(self._plates, _text(plate))
-        found = [] if row is None else list(_parse(_bytes(row)))
-        return next((entry for entry in found if entry.id == entry_id), None)
+        plate = None
+        while (now := self.plates_of([entry_id]).get(entry_id)) != plate:
+            plate = now
+            for entry in self.stored([plate]).get(plate, ()) if plate else ():
+                if entry.id == entry_id:
+                    return entry
+        return None  # it is not on the list; what was moved meanwhile is looked for again
 
     def cancellation(self, entry_id: str) -> Cancellation | None:
         """How an entry was taken off the list, or None if it was not."""
@@ -139,25 +169,42 @@ class Watchlist:
         """How some entries were taken off the list; those that were not are left out."""
         if not entry_ids:
             return {}
-        with redis_errors(self._client):
-            rows: Any = self._client.hmget(self._cancelled, list(entry_ids))
+        bulk, rows = self._steadily(lambda pipe: pipe.hmget(self._keys.cancelled, list(entry_ids)))
         return {
-            entry_id: _cancellation(row)
-            for entry_id, row in zip(entry_ids, rows, strict=True)
-            if row is not None
+            entry_id: parse_cancellation(row)
+            for entry_id, value in zip(entry_ids, rows, strict=True)
+            if (row := visible(value, bulk)) is not None
         }
+
+    def plates_of(self, entry_ids: Sequence[str]) -> dict[str, str]:
+        """The plates of some entries; those that are not on the list are left out."""
+        if not entry_ids:
+            return {}
+        bulk, values = self._steadily(lambda pipe: pipe.hmget(self._keys.ids, list(entry_ids)))
+        found = zip(entry_ids, (visible(value, bulk) for value in values), strict=True)
+        return {entry_id: plate.decode() for entry_id, plate in found if plate is not None}
+
+    def rows(self) -> Iterator[tuple[str, bytes]]:
+        """The plates that have entries, with their entries' lines, in no order, in pages.
+
+        A plate may come twice; one that is added or taken off meanwhile may come or not.
+        """
+        return ((p, row) for p, row in self._scan(self._keys.plates) if not p.startswith("@"))
+
+    def rows_of(self, plates: Sequence[str]) -> tuple[int, dict[str, bytes]]:
+        """The version of the list, and the lines of those plates that have entries."""
+        meta, rows = self._read(plates)
+        return meta.version, {p: row for p, row in zip(plates, rows, strict=True) if row}
 
     def entries(self) -> Iterator[WatchlistEntry]:
         """All entries that were not cancelled, in no order, read in pages.
 
         Each that is on the list throughout comes once; one that is added or cancelled
-        meanwhile may come or not.
+        meanwhile may come or not. ``watchlist.snapshot`` gives the list at one version.
         """
         seen: set[str] = set()
-        for plate, row in self._scan(self._plates):
-            if plate.startswith("@"):
-                continue
-            for entry in _parse(row):
+        for _, row in self.rows():
+            for entry in parse_row(row):
                 if entry.id not in seen:
                     seen.add(entry.id)
                     yield entry
@@ -165,52 +212,34 @@ class Watchlist:
     def cancellations(self) -> Iterator[Cancellation]:
         """All entries that were cancelled, in no order, read in pages."""
         seen: set[str] = set()
-        for entry_id, row in self._scan(self._cancelled):
+        for entry_id, row in self._scan(self._keys.cancelled):
             if entry_id not in seen:
                 seen.add(entry_id)
-                yield _cancellation(row)
+                yield parse_cancellation(row)
 
     def add(
         self,
         entries: Iterable[WatchlistEntry],
+        note: Note | None = None,
         *,
         planned_on: int | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> Change:
         """Put entries on the list as one version; an entry of a known id replaces it.
 
-        Nothing is seen by readers before all of it is. Redis serves nobody else while it
-        takes the change in, about 5 ms for each thousand entries. ``planned_on``: refuse if
-        the list is no longer at that version. ``progress`` is told how many entries have
-        been sent.
+        Nothing is seen by readers before all of it is, and Redis serves them all the while.
+        ``note`` says who adds and why. ``planned_on``: refuse if what is added was changed
+        after that version. ``progress`` is told how many entries have been sent.
 
         Raises:
-            WatchlistError: an entry is malformed or was cancelled, or the list has changed
-                since ``planned_on``; nothing was changed.
+            WatchlistError: an entry is malformed or was cancelled, the list has changed since
+                ``planned_on``, or another large change is on its way; nothing was changed.
         """
-        token = secrets.token_hex(8)
-        staging = f"{self._staging}:{token}"
-        sent, words = 0, []
-        with redis_errors(self._client):
-            for entry in entries:
-                if not is_id(entry.id) or not is_legal(entry.plate):
-                    raise WatchlistError(f"entry {entry.id!r}: malformed id or plate")
-                words += [entry.id, entry.plate, to_json(entry)]
-                if len(words) >= 3 * _STAGE_ENTRIES:
-                    sent += self._stage(staging, sent, words)
-                    words = []
-                    if progress:
-                        progress(sent)
-            if words:
-                sent += self._stage(staging, sent, words)
-        if not sent:
-            return Change(self.state().version, 0)
-        change = self._commit(staging, token, planned_on, sent)
-        if progress:
-            progress(sent)
-        return change
+        return self._make(
+            map(_put, entries), note or Note(""), planned_on=planned_on, progress=progress
+        )
 
-    def cancel(self, entry_id: str, *, reason: str, by: str) -> Cancellation:
+    def cancel(self, entry_id: str, *, reason: str, by: str, case: str = "") -> Cancellation:
         """Take an entry off the list; it no longer matches once this returns.
 
         Raises:
@@ -220,145 +249,138 @@ class Watchlist:
         reason, by = reason.strip(), by.strip()
         if not reason or not by:
             raise WatchlistError(f"{'reason' if not reason else 'by'}: must not be empty")
-        now = iso(self._clock.now())
-        record = json.dumps({"reason": reason, "by": by, "at": now}, ensure_ascii=False)
-        with redis_errors(self._client):
-            reply: Any = self._cancel_script(
-                keys=[self._plates, self._ids, self._cancelled],
-                args=[entry_id, now, record],
-            )
-        found = bytes(reply[1])
-        if not found:
-            raise WatchlistError(f"entry {entry_id}: is not on the list; see watchlist list")
-        cancellation = _cancellation(found)
-        if found.rpartition(b"\n")[2] != record.encode():
+        said = {"reason": reason, "by": by, "at": iso(self._clock.now())}
+        record = json.dumps(said, ensure_ascii=False)
+        try:
+            self._make([("cancel", entry_id, "", record)], Note(by, "cancel", reason, case))
+        except Refused:
+            gone = self.cancellation(entry_id)
+            if gone is None:
+                raise
+            if {"reason": gone.reason, "by": gone.by, "at": iso(gone.at)} == said:
+                return gone  # sent twice
             raise WatchlistError(
-                f"entry {entry_id}: was cancelled on {iso(cancellation.at)} by {cancellation.by}"
-            )
-        return cancellation
+                f"entry {entry_id}: was cancelled on {iso(gone.at)} by {gone.by}"
+            ) from None
+        gone = self.cancellation(entry_id)
+        if gone is None:
+            raise WatchlistError(f"entry {entry_id}: came back meanwhile; cancel it again")
+        return gone
 
-    def _stage(self, staging: str, sent: int, words: list[str]) -> int:
-        with self._client.pipeline(transaction=True) as pipe:
-            # Sent again after a dropped connection, a page starts where it did before.
-            pipe.ltrim(staging, 0, 3 * sent - 1) if sent else pipe.delete(staging)
-            pipe.rpush(staging, *words)
-            pipe.expire(staging, _STAGING_EXPIRES_S)
-            pipe.execute()
-        return len(words) // 3
+    def rollback(
+        self, version: int, note: Note, progress: Callable[[int], None] | None = None
+    ) -> Change:
+        """Bring back what the list said at ``version``, as a new version.
 
-    def _commit(self, staging: str, token: str, planned_on: int | None, sent: int) -> Change:
-        seen = self._loss.seen_version if self._loss else self._seen.version
-        planned = "" if planned_on is None else planned_on
-        deadline = time.monotonic() + sent / _COMMIT_ENTRIES_PER_S
-        while True:
-            try:
-                with redis_errors(self._client):
-                    reply: Any = self._commit_script(
-                        keys=[self._plates, self._ids, self._cancelled, staging],
-                        args=[token, iso(self._clock.now()), token, seen, planned, SCHEMA],
-                    )
-                break
-            except StoreUnavailable as error:
-                if not _is_slow(error.__cause__) or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.1)
-        version, changed, refusal = int(reply[0]), int(reply[1]), bytes(reply[2]).decode()
-        match refusal:
-            case "" | "again":
-                return Change(version, changed if refusal == "" else sent)
-            case "moved":
-                raise WatchlistError(
-                    f"the list went from version {planned_on} to {version} while this change "
-                    "was planned; nothing was changed, look at it again"
-                )
-            case "unstaged":
-                raise StoreUnavailable(
-                    f"Redis at {address(self._client)}: lost the entries on their way in; "
-                    "see whether the list shows them, and add them again if not"
-                )
-        raise WatchlistError(
-            f"entry {refusal}: was cancelled and does not come back under the same id; "
-            "nothing was changed, add it as a new entry"
+        Entries that were cancelled since match again; those added since are off the list.
+
+        Raises:
+            WatchlistError: that version is no longer kept or never was, or somebody changes
+                the list meanwhile; nothing was changed.
+        """
+        current = self.state().version
+        if version > current:
+            raise WatchlistError(f"the list is only at version {current}")
+        return self._make(
+            self.history.undoing(version),
+            replace(note, action="rollback"),
+            planned_on=current,
+            exactly=True,
+            progress=progress,
         )
 
-    def _read(self, plates: Sequence[str]) -> tuple[_Meta, list[bytes | None]]:
+    def beat(self) -> None:
+        """Say that the list's master lives: its age begins anew. For ``watchlist.keeper``."""
         with redis_errors(self._client):
-            values: Any = self._client.hmget(self._plates, [*_ABOUT, *plates])
-        return self._checked(values[: len(_ABOUT)]), values[len(_ABOUT) :]
+            self._client.hset(self._keys.plates, "@heartbeat", iso(self._clock.now()))
 
-    def _checked(self, values: list[bytes | None]) -> _Meta:
+    def recover(self) -> bool:
+        """Take away or finish what a killed large change has left; False if there was nothing."""
+        return self._changes.recover()
+
+    def _make(self, operations: Iterable[Operation], note: Note, **how: Any) -> Change:
+        floor = self._watch.seen.version
+        change = self._changes.make(operations, note, floor=floor, **how)
+        with contextlib.suppress(StoreUnavailable):  # it is made; what it led to is seen later
+            self._about()
+        return change
+
+    def _about(self) -> _Meta:
+        return self._read(())[0]
+
+    def _read(self, plates: Sequence[str]) -> tuple[_Meta, list[bytes | None]]:
+        before = self._watch.seen
+        with redis_errors(self._client):
+            values = self._client.hmget(self._keys.plates, [*_ABOUT, *plates])
+        meta = self._checked(values[: len(_ABOUT)], before)
+        return meta, [visible(value, meta.bulk) for value in values[len(_ABOUT) :]]
+
+    def _checked(self, values: list[bytes | None], before: Seen) -> _Meta:
         """Understand what the list says of itself, and notice when that is less than before."""
-        version, updated_at, lineage, schema = (v.decode() if v else "" for v in values)
+        version, updated_at, heartbeat, lineage, schema = (
+            value.decode() if value else "" for value in values[:5]
+        )
         if int(schema or 0) > SCHEMA:
             raise StoreUnavailable(
                 f"Redis at {address(self._client)}: the watchlist was written by a later "
                 "version of Checkpoint; upgrade this one"
             )
-        moment = datetime.fromisoformat(updated_at) if updated_at else None
-        meta, seen = _Meta(int(version or 0), moment, lineage), self._seen
-        if meta.version < seen.version or (seen.lineage and meta.lineage != seen.lineage):
-            if self._loss is None:
-                self._loss = ListLoss(seen.version, meta.version, self._clock.now())
-                log.error(
-                    "watchlist.lost",
-                    message=self._loss.message,
-                    redis=address(self._client),
-                )
-        else:
-            self._seen = meta
-            if self._loss is not None:
-                self._loss = None
-                log.warning("watchlist.restored", version=meta.version)
+        moments = _moment(updated_at), _moment(heartbeat)
+        meta = _Meta(int(version or 0), *moments, lineage, *values[5:])
+        self._watch.check(Seen(meta.version, meta.lineage), before)
         return meta
 
+    def _pattern_texts(self) -> list[str]:
+        with redis_errors(self._client):
+            return [text.decode() for text in self._client.smembers(self._keys.patterns)]
+
     def _age_s(self, meta: _Meta) -> float:
-        if meta.updated_at is None:
+        moments = [moment for moment in (meta.updated_at, meta.beaten_at) if moment]
+        if not moments or not meta.version:
             return 0.0
-        return max(0.0, (self._clock.now() - meta.updated_at).total_seconds())
+        return max(0.0, (self._clock.now() - max(moments)).total_seconds())
+
+    def _steadily(self, command: Callable[[Any], Any]) -> tuple[bytes | None, Any]:
+        """The answer of one read, with ``@bulk`` as it was throughout."""
+        while True:
+            with redis_errors(self._client), self._client.pipeline(transaction=False) as pipe:
+                pipe.hget(self._keys.plates, "@bulk")
+                command(pipe)
+                pipe.hget(self._keys.plates, "@bulk")
+                bulk, answer, after = pipe.execute()
+            if bulk == after:
+                return bulk, answer
 
     def _scan(self, key: str) -> Iterator[tuple[str, bytes]]:
         cursor = 0
         while True:
-            with redis_errors(self._client):
-                reply: Any = self._client.hscan(key, cursor, count=_SCAN_COUNT)
-            cursor, page = int(reply[0]), reply[1]
-            for name, row in page.items():
-                yield _text(name), _bytes(row)
+            scan = partial(_scan_page, key, cursor)
+            bulk, (following, page) = self._steadily(scan)
+            for name, value in page.items():
+                row = visible(value, bulk)
+                if row is not None:
+                    yield name.decode(), row
+            cursor = int(following)
             if not cursor:
                 return
 
 
-def _parse(row: bytes) -> Iterator[WatchlistEntry]:
-    """The entries in the lines of one plate. A damaged one is said loudly and left out, so
-    that it does not keep the others from matching."""
-    for line in row.split(b"\n"):
-        try:
-            yield from_json(line.partition(b" ")[2])
-        except WatchlistError as error:
-            log.error("watchlist.damaged", message=str(error))
+def _scan_page(key: str, cursor: int, pipe: Any) -> None:
+    pipe.hscan(key, cursor, count=_SCAN_COUNT)
 
 
-def _cancellation(row: bytes) -> Cancellation:
-    record, _, said = row.rpartition(b"\n")
-    try:
-        words = json.loads(said)
-        at = datetime.fromisoformat(words["at"])
-        return Cancellation(from_json(record), words["reason"], words["by"], at)
-    except (ValueError, KeyError, TypeError) as error:
-        raise WatchlistError(f"damaged cancellation {said[:60]!r}: {error}") from error
+def _put(entry: WatchlistEntry) -> Operation:
+    if not is_id(entry.id) or not (is_legal(entry.plate) or is_legal_pattern(entry.plate)):
+        raise WatchlistError(f"entry {entry.id!r}: malformed id or plate")
+    return "put", entry.id, entry.plate, to_json(entry)
 
 
-def _is_slow(error: BaseException | None) -> bool:
-    """True if Redis is (perhaps) still at work on what it was sent."""
-    return isinstance(error, redis.TimeoutError) or str(error).startswith("BUSY")
+def _active(entries: Iterable[WatchlistEntry], now: datetime) -> tuple[WatchlistEntry, ...]:
+    return tuple(entry for entry in entries if status_of(entry, now) is EntryStatus.ACTIVE)
 
 
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
-
-
-def _bytes(value: Any) -> bytes:
-    return value if isinstance(value, bytes) else str(value).encode()
+def _moment(text: str) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
 @contextmanager
@@ -367,4 +389,17 @@ def open_watchlist(
 ) -> Iterator[Watchlist]:
     """The list of the configured Redis, or of the embedded one: see ``open_redis``."""
     with open_redis(settings, data_dir) as client:
-        yield Watchlist(client, settings.key_prefix, clock or SystemClock())
+        yield watchlist_of(client, settings, data_dir, clock or SystemClock())
+
+
+def watchlist_of(
+    client: redis.Redis, settings: WatchlistSettings, data_dir: Path, clock: Clock
+) -> Watchlist:
+    """The list that ``settings`` name, over a client that is open."""
+    return Watchlist(
+        client,
+        settings.key_prefix,
+        clock,
+        limits=HistoryLimits(settings.history_versions, settings.history_mib << 20),
+        seen=SeenFile.of(settings, data_dir),
+    )

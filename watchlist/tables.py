@@ -1,10 +1,11 @@
-"""Entries and import plans as people and machines read them."""
+"""Entries, import plans and versions as people and machines read them."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from itertools import chain, islice
 from typing import Any
 
 from rich import box
@@ -16,7 +17,7 @@ from pipeline.types import WatchlistEntry
 from watchlist.entry import EntryStatus, iso, status_of, to_json
 from watchlist.grammar import display
 from watchlist.importer import ImportPlan
-from watchlist.records import Cancellation
+from watchlist.records import Cancellation, Version
 
 _SHOWN_CHANGES = 20
 
@@ -76,20 +77,65 @@ def entry_table(
 
 def print_plan(console: Console, plan: ImportPlan) -> None:
     """What an import would do: the first changes as a table, then the counts."""
-    if plan.entries:
+    if plan.added or plan.replaced:
         table = _table("Changes", ["change", "plate", "category", "case", "until", "differs in"])
-        changes = [("add", entry, "") for entry in plan.added]
-        changes += [("replace", r.after, ", ".join(r.fields)) for r in plan.replaced]
-        for what, entry, fields in changes[:_SHOWN_CHANGES]:
+        changes = chain(
+            (("add", entry, "") for entry in plan.added),
+            (("replace", r.after, ", ".join(r.fields)) for r in plan.replaced),
+        )
+        for what, entry, fields in islice(changes, _SHOWN_CHANGES):
             cells = (what, display(entry.plate), entry.category, entry.case_number)
             table.add_row(*map(Text, cells), _until(entry), fields)
         console.print(table)
-        if len(changes) > _SHOWN_CHANGES:
-            console.print(f"… and {len(changes) - _SHOWN_CHANGES} more")
+        if (more := len(plan.added) + len(plan.replaced) - _SHOWN_CHANGES) > 0:
+            console.print(f"… and {more} more")
     console.print(
         f"{len(plan.added)} to add, {len(plan.replaced)} to replace, "
         f"{plan.unchanged} as they are, {plural(len(plan.bad), 'bad row', 'bad rows')}."
     )
+
+
+def print_neighbours(console: Console, alike: Sequence[tuple[str, tuple[str, ...]]]) -> None:
+    """New plates that are easily taken for some on the list."""
+    if not alike:
+        return
+    table = _table("Look again: easily taken for one another", ["new plate", "on the list"])
+    for plate, found in alike[:_SHOWN_CHANGES]:
+        table.add_row(display(plate), ", ".join(map(display, found)))
+    console.print(table)
+    if len(alike) > _SHOWN_CHANGES:
+        console.print(f"… and {len(alike) - _SHOWN_CHANGES} more")
+
+
+def neighbour_record(plate: str, found: Sequence[str]) -> dict[str, Any]:
+    """A new plate, and those on the list that it is easily taken for."""
+    return {"event": "neighbour", "plate": plate, "listed": list(found)}
+
+
+def version_record(version: Version) -> dict[str, Any]:
+    """One change of the list; what was not said as None."""
+    return {
+        "version": version.number,
+        "before": version.before,
+        "at": iso(version.at),
+        "by": version.note.by or None,
+        "action": version.note.action,
+        "changed": version.changed,
+        "reason": version.note.reason or None,
+        "case": version.note.case or None,
+    }
+
+
+def history_table(versions: Sequence[Version], title: str = "Versions") -> Table:
+    """Changes of the list, one a row."""
+    headings = ["version", "when", "who", "what", "changed", "why", "case"]
+    table = _table(title, headings)
+    for version in versions:
+        note = version.note
+        when = version.at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        cells = (str(version.number), when, note.by, note.action, str(version.changed))
+        table.add_row(*map(Text, (*cells, note.reason, note.case)))
+    return table
 
 
 def plural(count: int, one: str, many: str) -> str:
@@ -100,7 +146,7 @@ def plural(count: int, one: str, many: str) -> str:
 def _table(title: str, headings: Sequence[str]) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for heading in headings:
-        whole = heading in {"id", "plate", "category", "until"}
+        whole = heading in {"id", "plate", "category", "until", "version", "when"}
         table.add_column(heading, no_wrap=whole, overflow="fold")
     return table
 

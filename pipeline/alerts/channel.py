@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import random
 import re
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Final
 
 import grpc
 
+from pipeline.certificates import read_key
 from pipeline.errors import AlertServiceError, ConfigError
 
 MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
@@ -34,8 +36,8 @@ _ADVICE: Final = {
     grpc.StatusCode.UNAVAILABLE: "see whether the service runs there ('checkpoint serve') and "
     "whether both sides use TLS",
     grpc.StatusCode.DEADLINE_EXCEEDED: "it did not answer in time: see its log and try again",
-    grpc.StatusCode.UNAUTHENTICATED: "give a client certificate with --cert and --key",
-    grpc.StatusCode.PERMISSION_DENIED: "this certificate may not do that",
+    grpc.StatusCode.UNAUTHENTICATED: "give a token with --token-file or in CHECKPOINT_TOKEN, or a "
+    "client certificate with --cert and --key",
     grpc.StatusCode.UNIMPLEMENTED: "the service is older than this client: update it",
 }
 
@@ -93,25 +95,37 @@ def open_channel(
 ) -> grpc.Channel:
     """Open a channel to ``target`` (``host:port`` or ``unix:PATH``); nothing is sent yet.
 
-    With ``ca`` (PEM of the authority that signed the service's certificate) over TLS; with
-    ``cert`` and ``key`` we show a certificate too.
+    Over TLS with ``ca`` (PEM of the authority that signed the service's certificate), and beyond
+    this machine always, by the system's authorities where ``ca`` is not given; with ``cert`` and
+    ``key`` we show a certificate too.
 
     Raises:
-        ConfigError: the target is no address, a file cannot be read, or one of ``cert`` and
-            ``key`` is missing.
+        ConfigError: the target is no address, a file cannot be read, others may read ``key``, or
+            one of ``cert`` and ``key`` is missing.
     """
     if not target.startswith("unix:"):
         check_address(target, "the alert service's address")
     if (cert is None) != (key is None):
         raise ConfigError("a client certificate needs both files: give --cert and --key")
-    if ca is None and cert is None:
+    if ca is None and cert is None and is_loopback(target):
         return grpc.insecure_channel(target, options=_OPTIONS)
     credentials = grpc.ssl_channel_credentials(
         root_certificates=None if ca is None else read_pem(ca, "ca"),
-        private_key=None if key is None else read_pem(key, "key"),
+        private_key=None if key is None else read_key(key, "key"),
         certificate_chain=None if cert is None else read_pem(cert, "cert"),
     )
     return grpc.secure_channel(target, credentials, options=_OPTIONS)
+
+
+def is_loopback(address: str) -> bool:
+    """Whether ``host:port`` or ``unix:PATH`` is reached from this machine alone."""
+    if address.startswith("unix:"):
+        return True
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def explain(error: grpc.RpcError, target: str) -> AlertServiceError:

@@ -1,16 +1,18 @@
 """The feed inside the alert service: one follower of the store, read by every subscriber.
 
 One task waits for new events, reads each once and keeps the latest few in memory; it owns this
-object's state. Subscribers hold a cursor only and ask for what lies beyond it: those near the end
-are served from memory, those behind from the store, each at its own pace. So memory does not
-depend on how many there are or how slow they are.
+object's state. What this service stores itself is added at once, without reading it back
+(``extend``). Subscribers hold a cursor only and ask for what lies beyond it: those near the end
+are served from memory, those behind from the store, each at its own pace. An event is made into
+bytes once, whoever reads it. So neither work nor memory depends on how many subscribers there are
+or how slow they are.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,11 +21,11 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from checkpoint.v1 import alerts_pb2 as pb
+from pipeline.alerts.messages import alert_message
+from pipeline.alerts.pictures import Pictures
 from pipeline.alerts.records import EventKind, StoredAlert
 from pipeline.alerts.store import AlertStore
-from pipeline.convert import review_state_to_pb, timestamp_from_us
 from pipeline.errors import ConfigError, StoreUnavailable
-from pipeline.types import ReviewState
 
 _log = structlog.get_logger(__name__)
 
@@ -32,33 +34,50 @@ T = TypeVar("T")
 _KEPT_EVENTS: Final = 512
 _READ_EVENTS: Final = 128
 _WAIT_S: Final = 0.25
+_REST_S: Final = 0.05
+"""While our own hits flow, how often others' events are looked for."""
 _RETRY_S: Final = (0.1, 2.0)
+_TOLD_AS: Final = {
+    EventKind.HIT: "alert",
+    EventKind.REVIEW: "reviewed",
+    EventKind.ESCALATION: "escalated",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class FeedEvent:
-    """One event, its message made once for all subscribers; ``alert`` holds no JPEG."""
+    """One event, its message and its bytes made once for all subscribers; without the JPEG."""
 
     sequence: int
     kind: EventKind
-    alert: pb.Alert = field(repr=False)
+    response: pb.SubscribeResponse = field(repr=False)
+    wire: bytes = field(repr=False)
+
+    @classmethod
+    def of(cls, sequence: int, kind: EventKind, response: pb.SubscribeResponse) -> FeedEvent:
+        """The event that ``response`` tells."""
+        return cls(sequence, kind, response, response.SerializeToString())
+
+    @property
+    def alert(self) -> pb.Alert:
+        """The alert that it tells of."""
+        alert: pb.Alert = getattr(self.response, _TOLD_AS[self.kind])
+        return alert
 
 
-def alert_message(stored: StoredAlert) -> pb.Alert:
-    """The message for what the store holds."""
-    alert = pb.Alert(
-        sequence=stored.sequence,
-        hit=pb.Hit.FromString(stored.hit),
-        received_at=timestamp_from_us(stored.received_us),
-        review="REVIEW_STATE_UNVERIFIED",
-    )
-    if stored.review is not None:
-        alert.MergeFrom(pb.Alert(review=review_state_to_pb(ReviewState(stored.review.state))))
-        alert.reviewer = stored.review.reviewer
-        alert.reviewed_at.CopyFrom(timestamp_from_us(stored.review.reviewed_us))
-        if stored.review.note is not None:
-            alert.review_note = stored.review.note
-    return alert
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Events in order, and the sequence number up to which they are all that there is."""
+
+    events: Sequence[FeedEvent]
+    upto: int
+
+
+def feed_event(stored: StoredAlert) -> FeedEvent:
+    """The event for what the store holds."""
+    response = pb.SubscribeResponse()
+    getattr(response, _TOLD_AS[stored.kind]).CopyFrom(alert_message(stored))
+    return FeedEvent.of(stored.sequence, stored.kind, response)
 
 
 class AlertFeed:
@@ -78,6 +97,9 @@ class AlertFeed:
         self._on_state = on_state
         self._kept: deque[FeedEvent] = deque(maxlen=_KEPT_EVENTS)
         self._changed = asyncio.Event()
+        self.pictures = Pictures(lambda *key: self.call(store.evidence, *key))
+        self.storing = asyncio.Lock()
+        """Held by who stores events and then adds them with ``extend``."""
         self.id = ""
         self.end = 0
         """The last sequence number that subscribers may see."""
@@ -98,6 +120,7 @@ class AlertFeed:
         feed = await self.call(self._store.connect)
         if feed.id != self.id or feed.last < self.end:
             self._kept.clear()
+            self.pictures.clear()
             self.end = feed.last
         self.id = feed.id
         self._set_problem(None)
@@ -120,18 +143,30 @@ class AlertFeed:
                 self._set_problem(f"the alert store holds something unreadable: {error}")
                 await asyncio.sleep(_RETRY_S[1])
 
-    async def read(self, after: int, limit: int) -> list[FeedEvent]:
+    def extend(self, events: Sequence[FeedEvent]) -> None:
+        """Add events that were just stored, and are durable, where they are the next ones.
+
+        Where another service has stored something between, the follower reads them all.
+        """
+        if events and self.problem is None and events[0].sequence == self.end + 1:
+            self._add(events)
+
+    async def read(self, after: int, limit: int) -> Page:
         """Up to ``limit`` events beyond ``after``, in order, none beyond ``end``.
 
         Raises:
             StoreUnavailable: they had to come from the store, and it is away.
         """
-        if self._kept and self._kept[0].sequence <= after + 1:
-            start = after + 1 - self._kept[0].sequence
-            return [self._kept[i] for i in range(start, min(start + limit, len(self._kept)))]
-        end = self.end
-        stored = await self.call(self._store.events, after, limit)
-        return [_event(one) for one in stored if one.sequence <= end]
+        end, kept = self.end, self._kept
+        if kept and kept[0].sequence <= after + 1:
+            start = len(kept)  # from the end: most readers are near it
+            while start and kept[start - 1].sequence > after:
+                start -= 1
+            events = [kept[place] for place in range(start, min(start + limit, len(kept)))]
+            return Page(events, events[-1].sequence if len(events) == limit else end)
+        page = await self.call(self._store.page, after, limit)
+        events = [feed_event(one) for one in page.events if one.sequence <= end]
+        return Page(events, min(page.last, end) if page.more else end)
 
     async def wait(self, after: int, timeout_s: float) -> None:
         """Return when there is more beyond ``after``, the state has changed, or time is up."""
@@ -149,43 +184,44 @@ class AlertFeed:
         changed.set()
 
     async def _step(self) -> None:
-        if not await self.call(self._store.wait, self.end, _WAIT_S):
+        found = await self.call(self._store.wait, self.end, _WAIT_S)
+        if not found:
             feed = await self.call(self._store.feed)
             if feed.id != self.id or feed.last < self.end:
                 raise StoreUnavailable("the alert store was replaced; reading its feed anew")
             return
-        events = [
-            _event(one) for one in await self.call(self._store.events, self.end, _READ_EVENTS)
-        ]
-        if not events:
+        async with self.storing:  # what is being stored here may be what was found
+            pass
+        if self.end >= found:
+            await asyncio.sleep(_REST_S)
             return
-        if events[0].sequence != self.end + 1:
-            _log.error("gap in the feed", after=self.end, next=events[0].sequence)
-            self._kept.clear()
+        page = await self.call(self._store.page, self.end, _READ_EVENTS)
+        await self.call(self._store.settle)
+        self._add([feed_event(one) for one in page.events if one.sequence > self.end])
+        self.end = max(self.end, page.last)
+
+    def _add(self, events: Sequence[FeedEvent]) -> None:
         for event in events:
-            if event.kind is EventKind.REVIEW:
-                self._carry_review(event)
-        self._kept.extend(events)
-        self.end = events[-1].sequence
+            if event.kind is not EventKind.HIT:
+                self._carry(event)
+            self._kept.append(event)
+            self.end = event.sequence
         self.wake()
 
-    def _carry_review(self, review: FeedEvent) -> None:
-        """Give the kept events of a reviewed alert the decision that now stands."""
+    def _carry(self, change: FeedEvent) -> None:
+        """Give the kept events of an alert the decision or escalation that now stands."""
         for place, event in enumerate(self._kept):
-            if event.alert.hit.id == review.alert.hit.id:
-                alert = pb.Alert()
-                alert.CopyFrom(review.alert)
-                alert.sequence = event.sequence
-                alert.hit.CopyFrom(event.alert.hit)
-                alert.received_at.CopyFrom(event.alert.received_at)
-                self._kept[place] = FeedEvent(event.sequence, event.kind, alert)
+            if event.kind is not EventKind.HIT or event.alert.hit.id != change.alert.hit.id:
+                continue
+            response = pb.SubscribeResponse()
+            response.alert.CopyFrom(change.alert)
+            response.alert.sequence = event.sequence
+            response.alert.hit.CopyFrom(event.alert.hit)
+            response.alert.received_at.CopyFrom(event.alert.received_at)
+            self._kept[place] = FeedEvent.of(event.sequence, event.kind, response)
 
     def _set_problem(self, problem: str | None) -> None:
         if problem != self.problem:
             self.problem = problem
             self._on_state(problem)
             self.wake()
-
-
-def _event(stored: StoredAlert) -> FeedEvent:
-    return FeedEvent(stored.sequence, stored.kind, alert_message(stored))

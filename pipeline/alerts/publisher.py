@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,20 +18,21 @@ import grpc
 import structlog
 
 from checkpoint.v1 import alerts_pb2 as pb
-from checkpoint.v1 import alerts_pb2_grpc
 from pipeline.alerts.channel import Backoff, explain, open_channel
-from pipeline.convert import parse_publish_request, publish_request
+from pipeline.alerts.outgoing import Outgoing
+from pipeline.convert import parse_publish_request
 from pipeline.errors import AlertServiceError, CheckpointError
 from pipeline.outbox import HitKey, Outbox, WaitingHit
-from pipeline.types import Hit
 
 _log = structlog.get_logger(__name__)
 
 WINDOW_HITS: Final = 256
-"""How many hits may be under way without an acknowledgement."""
+"""How many hits may be under way without an acknowledgement …"""
+WINDOW_BYTES: Final = 32 * 1024 * 1024
+"""… and how large they may be together."""
 
-_READ_HITS: Final = 32
-_SETTLED_HITS: Final = 32
+_METHOD: Final = "/{}/Publish".format(pb.DESCRIPTOR.services_by_name["Alerts"].full_name)
+_FORGET_HITS: Final = 64
 _WAIT_S: Final = 0.2
 _SILENCE_S: Final = 30.0
 """With hits under way and no acknowledgement for this long, the connection is given up."""
@@ -50,7 +51,7 @@ class PublisherState:
 
 
 class Publisher:
-    """Publishes what lies in an outbox, in its order, for as long as it runs.
+    """Publishes what lies in an outbox for as long as it runs.
 
     Args:
         outbox: shared with whoever puts hits in; a new hit is noticed by itself.
@@ -58,6 +59,8 @@ class Publisher:
         ca, cert, key: PEM files for TLS and mutual TLS.
         report: called from the publisher's thread with what is wrong when the service cannot be
             reached, and with None when it can again.
+        urgent_priority: hits of this priority, or more urgent, go before what waited longer; see
+            ``outgoing.py``. 0: every hit waits its turn.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class Publisher:
         cert: Path | None = None,
         key: Path | None = None,
         report: Callable[[str | None], None] | None = None,
+        urgent_priority: int = 0,
         backoff_initial_s: float = 0.1,
         backoff_max_s: float = 5.0,
     ) -> None:
@@ -76,6 +80,7 @@ class Publisher:
         self._outbox = outbox
         self._target = target
         self._files = ca, cert, key
+        self._urgent_priority = urgent_priority
         self._report = report or (lambda problem: None)
         self._stopping = threading.Event()
         self._progress = threading.Condition()
@@ -90,14 +95,6 @@ class Publisher:
     def start(self) -> None:
         """Begin, with what an earlier run left in the outbox."""
         self._thread.start()
-
-    def submit(self, hit: Hit) -> None:
-        """Put ``hit`` into the outbox; on return it is on the disk.
-
-        Raises:
-            OutboxError: it could not be written; the caller keeps the hit.
-        """
-        self._outbox.put(*publish_request(hit))
 
     def state(self) -> PublisherState:
         """How publishing stands now."""
@@ -153,9 +150,15 @@ class Publisher:
     def _session(self) -> None:
         """One connection: send what waits, mark what is acknowledged, until it breaks."""
         with open_channel(self._target, *self._files) as channel:
-            stub = alerts_pb2_grpc.AlertsStub(channel)  # type: ignore[no-untyped-call]
-            requests = _Requests(self._outbox, self._stopping)
-            call = self._call = stub.Publish(requests)
+            publish: Any = channel.stream_stream(
+                _METHOD,
+                request_serializer=bytes,  # what the outbox holds is serialised already
+                response_deserializer=pb.PublishResponse.FromString,
+            )
+            requests = _Requests(
+                self._outbox, Outgoing(self._outbox, self._urgent_priority), self._stopping
+            )
+            call = self._call = publish(requests)
             requests.begin(call)
             try:
                 call.initial_metadata()  # returns when the service has taken the call, or failed
@@ -169,7 +172,7 @@ class Publisher:
                         self._set_aside(key, response.refusal)
                     else:
                         acknowledged.append(key)
-                    if not more or len(acknowledged) >= _SETTLED_HITS:
+                    if not more or len(acknowledged) >= _FORGET_HITS:
                         self._forget(acknowledged)
                         acknowledged = []
             except grpc.RpcError:
@@ -180,7 +183,7 @@ class Publisher:
                 requests.end()
                 call.cancel()
 
-    def _forget(self, acknowledged: list[HitKey]) -> None:
+    def _forget(self, acknowledged: Sequence[HitKey]) -> None:
         """Take what is durable in the service out of the outbox; one step for many."""
         self._outbox.done(acknowledged)
         self._published += len(acknowledged)
@@ -209,20 +212,20 @@ class Publisher:
 
 
 class _Requests:
-    """What one connection sends: the outbox from its beginning, at most a window ahead.
+    """What one connection sends: the outbox's hits, at most a window ahead of the answers.
 
     gRPC draws from it in a thread of its own; ``settle`` and ``end`` come from the publisher's.
     """
 
-    def __init__(self, outbox: Outbox, stopping: threading.Event) -> None:
+    def __init__(self, outbox: Outbox, outgoing: Outgoing, stopping: threading.Event) -> None:
         self.call: Any = None
         self.failure: CheckpointError | None = None
         self._outbox = outbox
+        self._outgoing = outgoing
         self._stopping = stopping
         self._changed = threading.Condition()
-        self._under_way: set[HitKey] = set()
-        self._ready: list[WaitingHit] = []
-        self._row = 0
+        self._under_way: dict[HitKey, int] = {}  # and their bytes
+        self._bytes = 0
         self._ended = False
         self._last_progress_s = time.monotonic()
 
@@ -232,10 +235,10 @@ class _Requests:
             self.call = call
             self._changed.notify_all()
 
-    def __iter__(self) -> Iterator[pb.PublishRequest]:
+    def __iter__(self) -> Iterator[bytes]:
         return self
 
-    def __next__(self) -> pb.PublishRequest:
+    def __next__(self) -> bytes:
         while True:
             try:
                 waiting = self._next_waiting()
@@ -247,7 +250,8 @@ class _Requests:
             if waiting is None:
                 raise StopIteration
             try:
-                return parse_publish_request(waiting.payload)
+                parse_publish_request(waiting.payload)
+                return waiting.payload
             except ValueError as error:
                 _log.error("unreadable hit set aside in the outbox", hit=waiting.hit_id)
                 self._outbox.refuse(waiting.key, str(error))
@@ -256,7 +260,7 @@ class _Requests:
     def settle(self, key: HitKey) -> bool:
         """One hit less under way; True while there are more."""
         with self._changed:
-            self._under_way.discard(key)
+            self._bytes -= self._under_way.pop(key, 0)
             self._last_progress_s = time.monotonic()
             self._changed.notify_all()
             return bool(self._under_way)
@@ -273,20 +277,18 @@ class _Requests:
             self._changed.wait_for(lambda: self.call is not None or self._ended)
         while not self._over():
             with self._changed:
-                if len(self._under_way) >= WINDOW_HITS:
+                if len(self._under_way) >= WINDOW_HITS or self._bytes >= WINDOW_BYTES:
                     self._changed.wait(_WAIT_S)
                     self._give_up_if_silent()
                     continue
             arrivals = self._outbox.arrivals
-            if not self._ready:
-                self._ready = self._outbox.pending(_READ_HITS, self._row)
-            if self._ready:
-                waiting = self._ready.pop(0)
-                self._row = waiting.row
+            waiting = self._outgoing.next()
+            if waiting is not None:
                 with self._changed:
                     if not self._under_way:
                         self._last_progress_s = time.monotonic()
-                    self._under_way.add(waiting.key)
+                    self._under_way[waiting.key] = len(waiting.payload)
+                    self._bytes += len(waiting.payload)
                 return waiting
             self._give_up_if_silent()
             self._outbox.wait(arrivals, _WAIT_S)

@@ -4,6 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
+
+STANDING_FIELDS: Final = (
+    "review",
+    "reviewer",
+    "review_note",
+    "reviewed_us",
+    "reviewer_named_by",
+    "outcome",
+    "escalated_by",
+    "escalation_note",
+    "escalated_us",
+    "escalation_named_by",
+)
+"""Fields of an alert's hash that hold the decision and the escalation that stand."""
 
 
 class EventKind(StrEnum):
@@ -11,6 +26,24 @@ class EventKind(StrEnum):
 
     HIT = "hit"
     REVIEW = "review"
+    ESCALATION = "escalation"
+
+
+class NamedBy(StrEnum):
+    """How the service knows a person's name."""
+
+    TOKEN = "token"  # noqa: S105 (no token)
+    CERTIFICATE = "certificate"
+    REQUEST = "request"
+    SERVICE = "service"
+
+
+class Act(StrEnum):
+    """What a person, or time, has done to an alert."""
+
+    REVIEW = "review"
+    DOCUMENT = "document"
+    ESCALATION = "escalation"
 
 
 class Durability(StrEnum):
@@ -33,14 +66,6 @@ class NewHit:
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
-    """What became of a hit; ``duplicate`` where it had been stored before."""
-
-    sequence: int
-    duplicate: bool
-
-
-@dataclass(frozen=True, slots=True)
 class StoredReview:
     """A decision; ``reviewed_us`` is microseconds since 1970, UTC."""
 
@@ -49,6 +74,57 @@ class StoredReview:
     note: str | None
     reviewed_us: int
     revision: int | None = None
+    named_by: NamedBy | None = None
+    outcome: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEscalation:
+    """An alert was sent up; ``escalated_us`` is microseconds since 1970, UTC."""
+
+    person: str
+    note: str | None
+    escalated_us: int
+    named_by: NamedBy | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAct:
+    """One entry of an alert's history; ``at_us`` is microseconds since 1970, UTC."""
+
+    act: Act
+    person: str
+    named_by: NamedBy | None
+    at_us: int
+    revision: int
+    sequence: int
+    state: str | None = None
+    note: str | None = None
+    outcome: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRevision:
+    """One revision of a hit, as it was stored."""
+
+    revision: int
+    sequence: int
+    hit: bytes = field(repr=False)
+    received_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What became of a hit; ``duplicate`` where it had been stored before.
+
+    ``review`` is the decision that already stands, where an earlier revision was reviewed; so with
+    ``escalation``.
+    """
+
+    sequence: int
+    duplicate: bool
+    review: StoredReview | None = None
+    escalation: StoredEscalation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +137,19 @@ class StoredAlert:
     received_us: int
     review: StoredReview | None
     kind: EventKind = EventKind.HIT
+    escalation: StoredEscalation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPage:
+    """Events of the feed in order; ``last`` is the number of the last that was looked at.
+
+    ``more`` where the page was full: there may be events beyond ``last``.
+    """
+
+    events: list[StoredAlert]
+    last: int
+    more: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +161,25 @@ class Feed:
 
 
 class ReviewRefusal(StrEnum):
-    """Why a decision was not taken."""
+    """Why a decision or escalation was not taken."""
 
     UNKNOWN = "unknown"
     DECIDED = "decided"
     AMENDED = "amended"
+    ESCALATED = "escalated"
 
 
 class ReviewRefusedError(Exception):
-    """A decision was not taken; ``standing`` is the one that stands, if there is one."""
+    """A decision or escalation was not taken.
+
+    ``standing``: the decision that stands, or the escalation that came first.
+    """
 
     def __init__(
-        self, why: ReviewRefusal, standing: StoredReview | None, revision: int | None
+        self,
+        why: ReviewRefusal,
+        standing: StoredReview | StoredEscalation | None = None,
+        revision: int | None = None,
     ) -> None:
         super().__init__(why.value)
         self.why = why

@@ -48,6 +48,8 @@ def wanted_event(request: pb.SubscribeRequest, event: FeedEvent) -> bool:
     """Whether a subscriber asked for ``event``."""
     if event.kind is EventKind.REVIEW and not request.include_reviews:
         return False
+    if event.kind is EventKind.ESCALATION and not request.include_escalations:
+        return False
     hit = event.alert.hit
     return (
         _among(hit.checkpoint, request.checkpoints)
@@ -65,6 +67,9 @@ def listed(request: pb.ListAlertsRequest, alert: pb.Alert) -> bool:
         and _among(alert.hit.passage.camera, request.cameras)
         and _among(alert.hit.kind, request.kinds)
         and _among(alert.review, request.reviews)
+        and _among(alert.hit.entry.category, request.categories)
+        and (not request.max_priority or alert.hit.entry.priority <= request.max_priority)
+        and (not request.escalated_only or alert.HasField("escalated_at"))
     )
 
 

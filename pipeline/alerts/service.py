@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
-import os
 import shutil
 import tempfile
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, Final
 
 import grpc
@@ -26,14 +23,27 @@ from grpc_reflection.v1alpha import reflection
 from redis import Redis
 
 from checkpoint.v1 import alerts_pb2 as pb
-from checkpoint.v1 import alerts_pb2_grpc
-from pipeline.alerts.channel import MAX_MESSAGE_BYTES, check_address, read_pem
+from pipeline.alerts.auth import Access, Authenticator
+from pipeline.alerts.channel import MAX_MESSAGE_BYTES
+from pipeline.alerts.escalation import Escalator
+from pipeline.alerts.exposure import (
+    Listener,
+    check_certificate,
+    listeners,
+    open_here,
+    refuse_exposure,
+    tell_exposure,
+)
 from pipeline.alerts.feed import AlertFeed
+from pipeline.alerts.gate import Gate
+from pipeline.alerts.handlers import add_to_server
+from pipeline.alerts.intake import Intake
+from pipeline.alerts.limits import CallLimits
 from pipeline.alerts.servicer import AlertsServicer
 from pipeline.alerts.store import AlertStore
 from pipeline.clock import Clock, SystemClock
-from pipeline.config import AlertSettings, TlsSettings
-from pipeline.errors import AlertServiceError, ConfigError, StoreUnavailable
+from pipeline.config import AlertSettings
+from pipeline.errors import AlertServiceError, StoreUnavailable
 
 _log = structlog.get_logger(__name__)
 
@@ -47,6 +57,10 @@ _OPTIONS: Final = (
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_concurrent_streams", 1_000),
     ("grpc.so_reuseport", 0),
+    ("grpc.max_metadata_size", 8 * 1024),
+    ("grpc.absolute_max_metadata_size", 16 * 1024),
+    ("grpc.server_handshake_timeout_ms", 10_000),  # or a peer that says nothing holds a place
+    ("grpc.max_connection_idle_ms", 300_000),
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
@@ -63,6 +77,8 @@ class AlertService:
         prefix: of every key in Redis.
         own_server: Redis is the embedded one and may be switched to ``appendfsync always``.
         heartbeat_s: how often a quiet subscriber is told where the feed stands.
+        access: where tokens are looked up and where persons' actions are recorded; without it
+            there are no persons but those of client certificates.
 
     Raises:
         ConfigError: it would listen beyond this machine without TLS.
@@ -77,9 +93,13 @@ class AlertService:
         own_server: bool = False,
         clock: Clock | None = None,
         heartbeat_s: float = 5.0,
+        access: Access | None = None,
     ) -> None:
         refuse_exposure(settings)
+        self.addresses: tuple[str, ...] = ()
+        """Every bound address, in the order of the settings."""
         self._settings = settings
+        self._access = access or Access()
         self._store = AlertStore(redis, prefix, own_server=own_server)
         self._clock = clock or SystemClock()
         self._heartbeat_s = heartbeat_s
@@ -100,8 +120,7 @@ class AlertService:
 
     @property
     def local_target(self) -> str:
-        """Where this machine's own publisher connects: the bound address, or, where that one
-        speaks TLS, a Unix socket that only this user can open.
+        """Where this machine's own publisher connects: a Unix socket that only this user can open.
 
         Raises:
             AlertServiceError: the service does not run.
@@ -169,7 +188,8 @@ class AlertService:
         self._loop = asyncio.get_running_loop()
         self._stop_requested = asyncio.Event()
         stopping = asyncio.Event()
-        server = grpc.aio.server(options=_OPTIONS)
+        gate = self._gate()
+        server = grpc.aio.server(interceptors=(gate,), options=_OPTIONS)
         servicer: Any = health.aio.HealthServicer()  # type: ignore[attr-defined]
         changes: asyncio.Queue[str | None] = asyncio.Queue()
         feed = AlertFeed(self._store, executor, changes.put_nowait)
@@ -178,8 +198,14 @@ class AlertService:
             await feed.connect()
         except StoreUnavailable as error:
             _log.warning("alert service starts without its store", reason=str(error))
-        alerts_pb2_grpc.add_AlertsServicer_to_server(  # type: ignore[no-untyped-call]
-            AlertsServicer(self._store, feed, self._clock, stopping, self._heartbeat_s), server
+        intake = Intake(self._store, feed)
+        add_to_server(
+            AlertsServicer(self._store, feed, intake, self._clock, stopping, self._heartbeat_s),
+            server,
+        )
+        escalate_after_s = self._settings.escalate_after_s
+        escalator = Escalator(
+            self._store, feed, self._clock, escalate_after_s, self._settings.escalate_priority
         )
         health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
         reflection.enable_server_reflection(
@@ -189,12 +215,16 @@ class AlertService:
         await server.start()
         tasks = [
             asyncio.create_task(feed.follow()),
+            asyncio.create_task(intake.run()),
             asyncio.create_task(_report_changes(changes, servicer)),
         ]
+        if escalate_after_s:
+            tasks.append(asyncio.create_task(escalator.run()))
         self._feed = feed
         try:
             ready.set_result(address)
             _log.info("alert service listens", address=address, tls=self._settings.tls is not None)
+            tell_exposure(self._settings, self._access.settings)
             await self._stop_requested.wait()
         finally:
             began = time.monotonic()
@@ -206,78 +236,41 @@ class AlertService:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            gate.close()
             _log.info("alert service stopped", seconds=round(time.monotonic() - began, 2))
 
+    def _gate(self) -> Gate:
+        settings, access = self._settings, self._access
+        if settings.tls is not None:
+            check_certificate(settings.tls, self._clock.now())
+        here = open_here(settings, access.settings)
+        authenticator = Authenticator(settings, access, self._clock, open_here=here)
+        return Gate(authenticator, CallLimits(settings.limits, self._clock), access, self._clock)
+
     def _bind(self, server: grpc.aio.Server) -> str:
-        listen = self._settings.listen
-        host = listen.rpartition(":")[0]
+        """Listen; returns the first address. Our own publisher has a Unix socket to itself."""
+        bound = [self._listen(server, one) for one in listeners(self._settings)]
+        self._local_folder = tempfile.mkdtemp(prefix="checkpoint-")  # mode 700
+        self._local = f"unix:{self._local_folder}/alerts.sock"
+        server.add_insecure_port(self._local)
+        self.addresses = tuple(bound)
+        return bound[0]
+
+    def _listen(self, server: grpc.aio.Server, one: Listener) -> str:
+        credentials = one.credentials()
         try:
-            if self._settings.tls is None:
-                port = server.add_insecure_port(listen)
-                self._local = f"{host}:{port}"
+            if credentials is None:
+                port = server.add_insecure_port(one.address)
             else:
-                port = server.add_secure_port(listen, _credentials(self._settings.tls))
-                self._local_folder = tempfile.mkdtemp(prefix="checkpoint-")  # mode 700
-                self._local = f"unix:{self._local_folder}/alerts.sock"
-                server.add_insecure_port(self._local)
+                port = server.add_secure_port(one.address, credentials)
         except RuntimeError as error:
             raise AlertServiceError(
-                f"alerts.listen = {listen}: cannot listen there; see whether another process uses "
-                "the port ('ss -ltnp'), and whether certificate and key belong together"
+                f"{one.setting} = {one.address}: cannot listen there; see whether another process "
+                "uses the port ('ss -ltnp'), and whether the certificates can be used"
             ) from error
         if port == 0:
-            raise AlertServiceError(f"alerts.listen = {listen}: cannot listen there")
-        return f"{host}:{port}"
-
-
-def refuse_exposure(settings: AlertSettings) -> None:
-    """Refuse to listen beyond this machine without TLS.
-
-    Raises:
-        ConfigError: naming what would be exposed, and to whom; or the address is none.
-    """
-    check_address(settings.listen, "alerts.listen")
-    host = settings.listen.rpartition(":")[0].strip("[]")
-    if host == "localhost" or _is_loopback(host):
-        return
-    if settings.tls is None:
-        raise ConfigError(
-            f"alerts.listen = {settings.listen}: without TLS this would expose every alert, "
-            "plate and evidence picture, and the right to publish and review them, to everyone "
-            "who reaches this machine; set [alerts.tls] certificate, key and client_ca, or "
-            "listen on 127.0.0.1"
-        )
-    if settings.tls.client_ca is None:
-        _log.warning(
-            "alerts.tls has no client_ca: everyone who reaches this machine may read, publish and "
-            "review alerts, over an encrypted connection",
-            listen=settings.listen,
-        )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _credentials(tls: TlsSettings) -> grpc.ServerCredentials:
-    _warn_if_readable(tls.key)
-    pair = (
-        read_pem(tls.key, "alerts.tls.key"),
-        read_pem(tls.certificate, "alerts.tls.certificate"),
-    )
-    client_ca = read_pem(tls.client_ca, "alerts.tls.client_ca") if tls.client_ca else None
-    return grpc.ssl_server_credentials(
-        [pair], root_certificates=client_ca, require_client_auth=client_ca is not None
-    )
-
-
-def _warn_if_readable(key: Path) -> None:
-    with contextlib.suppress(OSError):
-        if os.stat(key).st_mode & 0o077:
-            _log.warning("others can read the TLS key: chmod 600", key=str(key))
+            raise AlertServiceError(f"{one.setting} = {one.address}: cannot listen there")
+        return f"{one.address.rpartition(':')[0]}:{port}"
 
 
 async def _tell_health(servicer: Any, problem: str | None) -> None:

@@ -2,16 +2,17 @@ r"""Alerts, reviews and evidence in Redis, and the feed that subscribers follow.
 
 Keys, below ``<prefix>:alerts:``
 
-==================  =======  =================================================================
-``feed_id``         string   made once; a store that was replaced has another
-``sequence``        string   the last sequence number given out
-``feed``            stream   one entry for each event; its id is ``<sequence>-0``
-``by_sequence``     zset     alert ids by the sequence number of their latest revision
-``alert:ID``        hash     latest hit, every revision's sequence number, the decision
-``evidence:ID:N``   string   the JPEG of revision N
-``reviews:ID``      stream   the decisions
-``repeats``         string   how often something known was sent again
-==================  =======  =================================================================
+====================  =======  ================================================================
+``feed_id``           string   made once; a store that was replaced has another
+``sequence``          string   the last sequence number given out
+``feed``              stream   one entry for each event; its id is ``<sequence>-0``
+``by_sequence``       zset     alert ids by the sequence number of their latest revision
+``alert:ID``          hash     latest hit, every event's sequence number, what stands
+``evidence:ID:N``     string   the JPEG of revision N
+``reviews:ID``        stream   the decisions and escalations
+``escalation_place``  string   up to where in the feed no alert waits to be escalated
+``repeats``           string   how often something known was sent again
+====================  =======  ================================================================
 
 Durability: ``publish`` and ``review`` return only when Redis has synchronised its append-only file
 to the disk, and a subscriber is shown only what has been ``settle``\ d: otherwise a sequence number
@@ -30,29 +31,36 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from redis import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from pipeline.alerts import scripts
 from pipeline.alerts.records import (
+    STANDING_FIELDS,
+    Act,
     Durability,
     EventKind,
     Feed,
+    NamedBy,
     NewHit,
     Published,
     ReviewRefusal,
     ReviewRefusedError,
+    StoredAct,
     StoredAlert,
+    StoredEscalation,
+    StoredPage,
     StoredReview,
+    StoredRevision,
 )
 from pipeline.errors import ConfigError, StoreUnavailable
 
 _WAITAOF_MS: Final = 5_000
-_REVIEW_FIELDS: Final = ("review", "reviewer", "review_note", "reviewed_us")
-_ALERT_FIELDS: Final = ("sequence", "hit", "received_us", *_REVIEW_FIELDS)
+_PAGE: Final = 500
+_ALERT_FIELDS: Final = ("sequence", "hit", "received_us", *STANDING_FIELDS)
 
 
 class AlertStore:
@@ -104,28 +112,20 @@ class AlertStore:
         return Feed((feed_id or b"").decode(), int(last or 0))
 
     def publish(self, hits: Sequence[NewHit]) -> list[Published]:
-        """Store ``hits`` in order, in one round trip; they are on the disk on return."""
-        with _unavailable(), self._redis.pipeline(transaction=False) as batch:
-            batch.script_load(scripts.PUBLISH)
-            sha = _sha(scripts.PUBLISH)
-            for hit in hits:
-                batch.evalsha(
-                    sha,
-                    6,
-                    self._key("sequence"),
-                    self._key("feed"),
-                    self._key("alert", hit.id),
-                    self._key("evidence", hit.id, str(hit.revision)),
-                    self._key("by_sequence"),
-                    self._key("repeats"),
-                    hit.id,
-                    str(hit.revision),
-                    hit.hit,
-                    str(hit.received_us),
-                    hit.jpeg,
-                )
-            answers = self._execute_durably(batch)
-        return [Published(int(sequence), bool(known)) for sequence, known in answers[1:]]
+        """Store ``hits`` in order, all or none, in one step; they are on the disk on return.
+
+        However many there are, Redis writes them to its file, and has it written to the disk, once.
+        """
+        keys = [self._key(name) for name in ("sequence", "feed", "by_sequence", "repeats")]
+        words: list[str | bytes] = []
+        for hit in hits:
+            keys += [self._key("alert", hit.id), self._key("evidence", hit.id, str(hit.revision))]
+            words += [hit.id, str(hit.revision), hit.hit, str(hit.received_us), hit.jpeg]
+        answers = self._run(scripts.PUBLISH, keys, words)
+        return [
+            Published(int(sequence), bool(known), _review(standing), _escalation(standing))
+            for sequence, known, *standing in answers
+        ]
 
     def review(
         self,
@@ -135,49 +135,67 @@ class AlertStore:
         note: str,
         reviewed_us: int,
         seen_revision: int | None = None,
+        outcome: str = "",
+        named_by: NamedBy = NamedBy.REQUEST,
     ) -> None:
-        """Take a decision; it is on the disk on return. Repeating one's own decision is harmless.
+        """Take a decision; it is on the disk on return. Repeating one's own decision is harmless:
+        another note or outcome stands from then on.
 
         Raises:
             ReviewRefusedError: no such alert, decided already, or amended since ``seen_revision``.
         """
-        with _unavailable(), self._redis.pipeline(transaction=False) as batch:
-            batch.script_load(scripts.REVIEW)
-            batch.evalsha(
-                _sha(scripts.REVIEW),
-                5,
-                self._key("sequence"),
-                self._key("feed"),
-                self._key("alert", alert_id),
-                self._key("reviews", alert_id),
-                self._key("repeats"),
-                alert_id,
-                state,
-                reviewer,
-                note,
-                str(reviewed_us),
-                "" if seen_revision is None else str(seen_revision),
-            )
-            _, (outcome, standing, who, when, revision) = self._execute_durably(batch)
-        if outcome == b"done":
-            return
-        raise ReviewRefusedError(
-            ReviewRefusal(outcome.decode()),
-            StoredReview(standing.decode(), who.decode(), None, int(when)) if standing else None,
-            int(revision) if revision else None,
-        )
+        seen = "" if seen_revision is None else str(seen_revision)
+        words = [alert_id, state, reviewer, note, str(reviewed_us), seen, outcome, named_by.value]
+        self._act(scripts.REVIEW, alert_id, words)
 
-    def wait(self, after: int, timeout_s: float) -> bool:
-        """Wait for an event beyond ``after``; False if none came within ``timeout_s``.
+    def escalate(
+        self, alert_id: str, person: str, note: str, escalated_us: int, named_by: NamedBy
+    ) -> None:
+        """Send an alert up; it is on the disk on return. Repeating one's own is harmless.
+
+        Raises:
+            ReviewRefusedError: no such alert, decided already, or escalated by someone else.
+        """
+        words = [alert_id, person, note, str(escalated_us), named_by.value]
+        self._act(scripts.ESCALATE, alert_id, words)
+
+    def escalation_place(self, feed_id: str) -> int:
+        """The place in that feed up to which no alert waits to be escalated."""
+        with _unavailable():
+            found = (self._redis.get(self._key("escalation_place")) or b"").decode()
+        of_feed, _, place = found.partition(":")
+        return int(place) if of_feed == feed_id and place else 0
+
+    def note_escalation_place(self, feed_id: str, place: int) -> None:
+        """Keep it for the next start; an older one does no harm."""
+        with _unavailable():
+            self._redis.set(self._key("escalation_place"), f"{feed_id}:{place}")
+
+    def _act(self, script: str, alert_id: str, words: Sequence[str]) -> None:
+        keys = [self._key(name) for name in ("sequence", "feed")]
+        keys += [self._key("alert", alert_id), self._key("reviews", alert_id)]
+        result, state, who, when, revision = self._run(script, [*keys, self._key("repeats")], words)
+        if result == b"done":
+            return
+        why = ReviewRefusal(result.decode())
+        standing: StoredReview | StoredEscalation | None = None
+        if why is ReviewRefusal.DECIDED:
+            standing = StoredReview(state.decode(), who.decode(), None, int(when))
+        elif why is ReviewRefusal.ESCALATED:
+            standing = StoredEscalation(who.decode(), None, int(when))
+        raise ReviewRefusedError(why, standing, int(revision) if revision else None)
+
+    def wait(self, after: int, timeout_s: float) -> int | None:
+        """Wait for an event beyond ``after``; its number, or None if none came in time.
 
         It waits at most half of the client's own time-out for an answer.
         """
         block_ms = max(1, int(min(timeout_s, self._longest_wait_s) * 1000))
         with _unavailable():
             found = self._redis.xread({self._key("feed"): f"{after}-0"}, count=1, block=block_ms)
-        return bool(found)
+        return _sequence(found[0][1][0][0]) if found else None
 
-    def events(self, after: int, limit: int) -> list[StoredAlert]:
+    def page(self, after: int, limit: int) -> StoredPage:
         """Up to ``limit`` events beyond ``after``, in order, each with the decision that stands."""
         with _unavailable():
             entries = self._redis.xrange(
@@ -190,18 +208,22 @@ class AlertStore:
         events = []
         for (entry_id, values), alert in zip(entries, alerts, strict=True):
             kind = EventKind(values[b"kind"].decode())
-            _, latest, received, *decision = alert
+            _, latest, received, *standing = alert
+            if latest is None:
+                continue  # forgotten between the two questions
             events.append(
                 StoredAlert(
-                    sequence=int(entry_id.split(b"-")[0]),
+                    sequence=_sequence(entry_id),
                     id=values[b"id"].decode(),
                     hit=values[b"hit"] if kind is EventKind.HIT else latest,
                     received_us=int(values.get(b"received_us", received)),
-                    review=_review(decision),
+                    review=_review(standing),
                     kind=kind,
+                    escalation=_escalation(standing),
                 )
             )
-        return events
+        last = _sequence(entries[-1][0]) if entries else after
+        return StoredPage(events, last, more=len(entries) == limit)
 
     def settle(self) -> None:
         """Return when everything that was read before, by whomever written, is on the disk."""
@@ -216,19 +238,29 @@ class AlertStore:
             values = self._redis.hmget(self._key("alert", alert_id), list(_ALERT_FIELDS))
         return _alert(alert_id, values)
 
-    def reviews(self, alert_id: str) -> list[StoredReview]:
-        """The decisions on one alert, oldest first."""
+    def acts(self, alert_id: str) -> list[StoredAct]:
+        """What persons, or time, have done to one alert, oldest first."""
         with _unavailable():
             entries = self._redis.xrange(self._key("reviews", alert_id))
-        return [
-            StoredReview(
-                state=values[b"state"].decode(),
-                reviewer=values[b"reviewer"].decode(),
-                note=values[b"note"].decode() or None,
-                reviewed_us=int(values[b"reviewed_us"]),
-                revision=int(values[b"revision"]),
+        return [_act(values) for _, values in entries]
+
+    def revisions(self, alert_id: str) -> list[StoredRevision]:
+        """Every revision of one alert's hit, in the order in which they were stored."""
+        with _unavailable():
+            fields = self._redis.hgetall(self._key("alert", alert_id))
+            numbers = sorted(
+                (int(value), int(name.partition(b":")[2]))
+                for name, value in fields.items()
+                if name.startswith(b"sequence:")
             )
-            for _, values in entries
+            with self._redis.pipeline(transaction=False) as batch:
+                for sequence, _ in numbers:
+                    batch.xrange(self._key("feed"), f"{sequence}-0", f"{sequence}-0")
+                entries = batch.execute()
+        return [
+            StoredRevision(revision, sequence, values[b"hit"], int(values[b"received_us"]))
+            for (sequence, revision), found in zip(numbers, entries, strict=True)
+            for _, values in found
         ]
 
     def latest(self, before: int | None, limit: int) -> list[StoredAlert]:
@@ -261,6 +293,46 @@ class AlertStore:
             jpeg = self._redis.get(self._key("evidence", alert_id, str(revision)))
         return None if jpeg is None else bytes(jpeg)
 
+    def reviewed_before(self, moment_us: int) -> Iterator[tuple[str, int]]:
+        """Alerts whose decision is older than that, with its time, those stored first first."""
+        start = 0
+        while True:
+            with _unavailable():
+                ids = self._redis.zrange(self._key("by_sequence"), start, start + _PAGE - 1)
+                with self._redis.pipeline(transaction=False) as batch:
+                    for one in ids:
+                        batch.hmget(self._key("alert", one.decode()), "received_us", "reviewed_us")
+                    times = batch.execute()
+            for one, (received, reviewed) in zip(ids, times, strict=True):
+                if received is not None and int(received) >= moment_us:
+                    return  # later ones cannot have been reviewed before they came
+                if reviewed is not None and int(reviewed) < moment_us:
+                    yield one.decode(), int(reviewed)
+            if len(ids) < _PAGE:
+                return
+            start += _PAGE
+
+    def forget(self, alert_id: str, reviewed_us: int) -> bool:
+        """Delete an alert with all its revisions, pictures and decisions; False if it is not
+        there, or was decided at another time than that."""
+        with _unavailable():
+            fields = self._redis.hkeys(self._key("alert", alert_id))
+            names = (_text(field) for field in fields)
+            revisions = [name.partition(":")[2] for name in names if name.startswith("sequence:")]
+            return bool(
+                self._redis.eval(
+                    scripts.FORGET,
+                    4 + len(revisions),
+                    self._key("alert", alert_id),
+                    self._key("by_sequence"),
+                    self._key("feed"),
+                    self._key("reviews", alert_id),
+                    *(self._key("evidence", alert_id, revision) for revision in revisions),
+                    alert_id,
+                    str(reviewed_us),
+                )
+            )
+
     def _key(self, *parts: str) -> str:
         return ":".join((self._base, *parts))
 
@@ -280,6 +352,21 @@ class AlertStore:
         version = str((self._redis.info("server")).get("redis_version", "0.0"))
         major, minor = (int(part) for part in version.split(".")[:2])
         return Durability.WAITAOF if (major, minor) >= (7, 2) else Durability.NONE
+
+    def _run(self, script: str, keys: Sequence[str], words: Sequence[str | bytes]) -> Any:
+        """Run a script that writes; its writes are on the disk on return."""
+        sha = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
+        with _unavailable():
+            try:
+                return self._evaluate(sha, keys, words)
+            except NoScriptError:  # a server that we have not met, or that was restarted
+                self._redis.script_load(script)
+                return self._evaluate(sha, keys, words)
+
+    def _evaluate(self, sha: str, keys: Sequence[str], words: Sequence[str | bytes]) -> Any:
+        with self._redis.pipeline(transaction=False) as batch:
+            batch.evalsha(sha, len(keys), *keys, *words)
+            return self._execute_durably(batch)[0]
 
     def _execute_durably(self, batch: Any) -> list[Any]:
         """Run ``batch``; returns its answers once its writes are on the disk."""
@@ -304,16 +391,16 @@ def _unavailable() -> Iterator[None]:
         ) from error
 
 
-def _sha(script: str) -> str:
-    return hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
-
-
 def _text(value: object) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
+def _sequence(entry_id: bytes) -> int:
+    return int(entry_id.partition(b"-")[0])
+
+
 def _review(values: Sequence[bytes | None]) -> StoredReview | None:
-    state, reviewer, note, reviewed_us = values
+    state, reviewer, note, reviewed_us, named_by, outcome, *_ = values
     if state is None:
         return None
     return StoredReview(
@@ -321,11 +408,47 @@ def _review(values: Sequence[bytes | None]) -> StoredReview | None:
         (reviewer or b"").decode(),
         (note or b"").decode() or None,
         int(reviewed_us or 0),
+        named_by=NamedBy(named_by.decode()) if named_by else None,
+        outcome=(outcome or b"").decode() or None,
+    )
+
+
+def _act(values: Mapping[bytes, bytes]) -> StoredAct:
+    named_by = values.get(b"named_by", b"").decode()
+    return StoredAct(
+        act=Act(values.get(b"act", b"review").decode()),
+        person=values[b"reviewer"].decode(),
+        named_by=NamedBy(named_by) if named_by else None,
+        at_us=int(values[b"reviewed_us"]),
+        revision=int(values[b"revision"]),
+        sequence=int(values.get(b"sequence", 0)),
+        state=values[b"state"].decode() or None,
+        note=values[b"note"].decode() or None,
+        outcome=values.get(b"outcome", b"").decode() or None,
+    )
+
+
+def _escalation(values: Sequence[bytes | None]) -> StoredEscalation | None:
+    *_, person, note, escalated_us, named_by = values
+    if person is None:
+        return None
+    return StoredEscalation(
+        person.decode(),
+        (note or b"").decode() or None,
+        int(escalated_us or 0),
+        NamedBy(named_by.decode()) if named_by else None,
     )
 
 
 def _alert(alert_id: str, values: Sequence[bytes | None]) -> StoredAlert | None:
-    sequence, hit, received_us, *decision = values
+    sequence, hit, received_us, *standing = values
     if sequence is None or hit is None or received_us is None:
         return None
-    return StoredAlert(int(sequence), alert_id, hit, int(received_us), _review(decision))
+    return StoredAlert(
+        int(sequence),
+        alert_id,
+        hit,
+        int(received_us),
+        _review(standing),
+        escalation=_escalation(standing),
+    )

@@ -8,14 +8,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.display import KIND_STYLES, plate_text
-from pipeline.types import Alert, Hit, MatchKind, ReviewState
+from pipeline.display import KIND_STYLES, RETRACTED_STYLE, meaning, plate_text
+from pipeline.types import Alert, Hit, ReviewState
+from watchlist.patterns import is_pattern
 
-_KIND_MEANINGS: Final = {
-    MatchKind.EXACT: "",
-    MatchKind.POSSIBLE: "other readings likelier",
-    MatchKind.PARTIAL: "fits a pattern",
-}
 _PRIORITY_STYLES: Final = {1: "bold white on #b00020", 2: "bold #e65100", 3: "", 4: "dim"}
 _REVIEW_STYLES: Final = {
     ReviewState.UNVERIFIED: "bold black on #ffd54f",
@@ -126,7 +122,10 @@ def _priority(priority: int) -> Text:
 def _plate(hit: Hit) -> Text:
     passage, entry = hit.passage, hit.entry
     cell = plate_text(passage.plate, passage.plate_class)
-    if entry.plate != passage.plate:
+    if is_pattern(entry.plate):
+        cell.append("\n≈ wanted:\n ", style="not bold #e65100 on default")
+        cell.append(entry.plate, style="not bold default on default")
+    elif entry.plate != passage.plate:
         cell.append("\n≠ wanted:\n ", style="not bold #e65100 on default")
         cell.append_text(_differences(entry.plate, passage.plate or ""))
     elif passage.vehicle_class or passage.vehicle_colour:
@@ -150,8 +149,8 @@ def _differences(wanted: str, seen: str) -> Text:
 def _match(hit: Hit) -> Text:
     cell = Text(f" {hit.kind.value.upper()} ", style=KIND_STYLES[hit.kind])
     cell.append(f" {hit.probability:.1%}", style="bold default on default")
-    if meaning := _KIND_MEANINGS[hit.kind]:
-        cell.append(f"\n{meaning}", style="not bold default on default")
+    if rests_on := meaning(hit):
+        cell.append(f"\n{rests_on}", style="not bold default on default")
     for name in hit.mismatches:
         seen, wanted = getattr(hit.passage, name, None), getattr(hit.entry, name, None)
         told = f"{seen}, wanted {wanted}" if seen and wanted else name
@@ -163,8 +162,12 @@ def _state(alert: Alert) -> Text:
     hit = alert.hit
     cell = Text()
     if hit.retracted:
-        cell.append(" RETRACTED ", style="bold white on #4a148c")
+        cell.append(" RETRACTED ", style=RETRACTED_STYLE)
         cell.append("\n")
+    if hit.late:
+        ago_s = (hit.occurred_at - hit.passage.ended_at).total_seconds()
+        cell.append(" LATE ", style="bold black on #80deea")
+        cell.append(f"\npassed {duration(max(ago_s, 0.0))} before\n")
     cell.append(f" {alert.review.value.upper()} ", style=_REVIEW_STYLES[alert.review])
     if alert.reviewer:
         cell.append(f"\nby {alert.reviewer}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -14,7 +14,7 @@ from rich.table import Table
 
 from detectors.recogniser import Recogniser, load_recogniser
 from pipeline import events
-from pipeline.errors import CheckpointError, InputError
+from pipeline.errors import CheckpointError, ConfigError, InputError
 from pipeline.source import list_pictures, read_picture
 from pipeline.types import ImageBgr
 
@@ -32,10 +32,21 @@ def recognise(
     weights: Annotated[
         Path | None, typer.Option(help="Folder of model weights instead of the shipped ones.")
     ] = None,
+    reader: Annotated[
+        Literal["openvino", "paddleocr"], typer.Option(help="What runs the reading of plates.")
+    ] = "openvino",
+    reader_model: Annotated[
+        Path | None,
+        typer.Option(help="A PP-OCR model folder for paddleocr instead of the shipped reader."),
+    ] = None,
 ) -> None:
     """Find and read the plates in pictures."""
     pictures, failures = _pictures(paths)
-    recogniser = load_recogniser(weights, second_look=True)
+    if reader_model is not None and reader == "openvino":
+        raise ConfigError("--reader-model names a model for PaddleOCR: add --reader paddleocr")
+    recogniser = load_recogniser(
+        weights, second_look=True, reader=reader, reader_model=reader_model
+    )
     out, err = Console(), Console(stderr=True)
     table = Table("picture", "plate", "class", "probability", "vehicles")
     shown = track(pictures, "recognising", console=err, transient=True, disable=not err.is_terminal)

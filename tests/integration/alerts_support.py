@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 import redis
 
+from pipeline.alerts.publisher import Publisher
 from pipeline.alerts.service import AlertService
 from pipeline.config import AlertSettings, WatchlistSettings
+from pipeline.convert import publish_request
 from pipeline.types import (
     ALPHABET,
     SLOTS,
@@ -103,6 +105,11 @@ def make_hit(
         mismatches=("vehicle_colour",),
         retracted=retracted,
     )
+
+
+def submit(publisher: Publisher, hit: Hit) -> None:
+    """Put a hit into the publisher's outbox, as delivery does."""
+    publisher._outbox.put(*publish_request(hit))
 
 
 class RedisServer:

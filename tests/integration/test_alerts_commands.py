@@ -18,7 +18,11 @@ from pipeline.alerts.publisher import Publisher
 from pipeline.errors import AlertServiceError
 from pipeline.outbox import Outbox
 from pipeline.types import MatchKind
-from tests.integration.alerts_support import make_hit, wait_until
+from tests.integration.alerts_support import (
+    make_hit,
+    submit,
+    wait_until,
+)
 
 pytestmark = [pytest.mark.grpc, pytest.mark.redis]
 
@@ -85,7 +89,7 @@ def target(config: Path) -> Iterator[str]:
     publisher = Publisher(outbox, address)
     publisher.start()
     for number, kind in enumerate(MatchKind):
-        publisher.submit(make_hit(number, kind=kind))
+        submit(publisher, make_hit(number, kind=kind))
     assert publisher.flush(5) == 0
     publisher.stop()
     outbox.close()
@@ -168,7 +172,7 @@ def test_alerts_outlive_a_killed_serve_with_its_embedded_redis(tmp_path: Path) -
             address = found[1] if found else ""
         publisher = Publisher(outbox, address)
         publisher.start()
-        publisher.submit(make_hit(round_number))
+        submit(publisher, make_hit(round_number))
         assert publisher.flush(5) == 0
         process.kill()
         process.communicate()

@@ -30,6 +30,7 @@ from tests.integration.alerts_support import (
     make_hit,
     redis_server,
     running_service,
+    submit,
     wait_until,
 )
 
@@ -113,7 +114,7 @@ def test_service_killed_and_restarted_while_hits_flow(tmp_path: Path) -> None:
         publisher.start()
         collector = Collector(target)
         for number in range(300):
-            publisher.submit(make_hit(number, jpeg=b"x" * 5_000))
+            submit(publisher, make_hit(number, jpeg=b"x" * 5_000))
             time.sleep(0.002)
             if number in (100, 200):
                 service.kill()
@@ -138,7 +139,7 @@ def test_redis_killed_and_restarted_under_load(tmp_path: Path) -> None:
         publisher.start()
         collector = Collector(service.local_target)
         for number in range(300):
-            publisher.submit(make_hit(number, jpeg=b"x" * 5_000))
+            submit(publisher, make_hit(number, jpeg=b"x" * 5_000))
             time.sleep(0.002)
             if number in (100, 200):
                 server.kill()
@@ -204,13 +205,13 @@ def test_an_emptied_store_is_noticed_and_read_anew(tmp_path: Path) -> None:
         publisher.start()
         collector = Collector(service.local_target)
         for number in range(3):
-            publisher.submit(make_hit(number))
+            submit(publisher, make_hit(number))
         assert publisher.flush(5) == 0
         wait_until(lambda: len(collector.alerts) == 3)
         server.client().flushall()
         wait_until(lambda: service.problem is not None)
-        publisher.submit(make_hit(2))  # known to the subscriber already
-        publisher.submit(make_hit(3))
+        submit(publisher, make_hit(2))  # known to the subscriber already
+        submit(publisher, make_hit(3))
         assert publisher.flush(5) == 0
         wait_until(lambda: len(collector.alerts) == 4)
         publisher.stop()
@@ -266,7 +267,7 @@ def test_hits_wait_while_the_service_is_away_and_go_when_it_comes(tmp_path: Path
     problems: list[str | None] = []
     publisher = Publisher(outbox, f"127.0.0.1:{port}", backoff_max_s=0.2, report=problems.append)
     publisher.start()
-    publisher.submit(make_hit(1))
+    submit(publisher, make_hit(1))
     assert publisher.flush(0.3) == 1
     state = publisher.state()
     assert not state.connected
@@ -296,7 +297,7 @@ def test_a_slow_subscriber_slows_no_other_and_misses_nothing(tmp_path: Path) -> 
         publisher = Publisher(outbox, service.local_target)
         publisher.start()
         for number in range(600):  # far more than a connection and the memory hold
-            publisher.submit(make_hit(number, jpeg=b"x" * 50_000))
+            submit(publisher, make_hit(number, jpeg=b"x" * 50_000))
         assert publisher.flush(8) == 0
         wait_until(lambda: len(collector.alerts) == 600, 2.0)
         sequences = []

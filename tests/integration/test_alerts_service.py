@@ -31,6 +31,7 @@ from tests.integration.alerts_support import (
     make_hit,
     redis_server,
     running_service,
+    submit,
     wait_until,
 )
 from watchlist.embedded import find_server
@@ -85,7 +86,7 @@ def take(alerts: Iterator[Alert], count: int) -> list[Alert]:
 
 def publish(publisher: Publisher, *numbers: int, **how: object) -> None:
     for number in numbers:
-        publisher.submit(make_hit(number, **how))  # type: ignore[arg-type]
+        submit(publisher, make_hit(number, **how))  # type: ignore[arg-type]
     assert publisher.flush(5) == 0
 
 
@@ -342,8 +343,8 @@ def test_redis_that_writes_every_second_is_asked_whether_it_has(tmp_path: Path) 
         outbox = Outbox(tmp_path / "outbox.db")
         publisher = Publisher(outbox, service.local_target)
         publisher.start()
-        publisher.submit(make_hit(1))
-        publisher.submit(make_hit(1, revision=1))
+        submit(publisher, make_hit(1))
+        submit(publisher, make_hit(1, revision=1))
         assert publisher.flush(8) == 0
         assert [alert.hit.revision for alert in take(client.subscribe(0), 2)] == [0, 1]
         publisher.stop()

@@ -13,7 +13,12 @@ from pipeline.alerts.service import AlertService
 from pipeline.config import AlertSettings, TlsSettings
 from pipeline.errors import AlertServiceError, ConfigError
 from pipeline.outbox import Outbox
-from tests.integration.alerts_support import make_certificates, make_hit, redis_server
+from tests.integration.alerts_support import (
+    make_certificates,
+    make_hit,
+    redis_server,
+    submit,
+)
 
 pytestmark = [pytest.mark.grpc, pytest.mark.redis]
 
@@ -52,7 +57,7 @@ def test_mutual_tls_carries_a_hit_and_refuses_who_shows_no_certificate(
     outbox = Outbox(tmp_path / "outbox.db")
     publisher = Publisher(outbox, target, **files)
     publisher.start()
-    publisher.submit(make_hit(1))
+    submit(publisher, make_hit(1))
     assert publisher.flush(5) == 0
     publisher.stop()
     outbox.close()
@@ -98,7 +103,7 @@ def test_the_machine_itself_publishes_over_a_socket_of_its_own_user(
     outbox = Outbox(tmp_path / "outbox.db")
     publisher = Publisher(outbox, service.local_target)
     publisher.start()
-    publisher.submit(make_hit(1))
+    submit(publisher, make_hit(1))
     assert publisher.flush(5) == 0
     publisher.stop()
     outbox.close()

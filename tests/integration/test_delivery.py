@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -61,11 +61,11 @@ class FullDisk(Outbox):
 
     refusals = 0
 
-    def put(self, hit_id: str, revision: int, payload: bytes) -> bool:
+    def put_all(self, hits: Iterable[tuple[str, int, bytes, int]]) -> int:
         if self.refusals:
             self.refusals -= 1
             raise OutboxError("no space left")
-        return super().put(hit_id, revision, payload)
+        return super().put_all(hits)
 
 
 class Bench:
@@ -144,16 +144,12 @@ def test_redis_away_until_the_next_start(
     again.close()
 
 
-def test_an_outbox_that_is_full_between_two_hits_of_a_batch(bench: Bench) -> None:
+def test_an_outbox_that_is_full_takes_a_batch_later_and_whole(bench: Bench) -> None:
     bench.delivery.submit(passages(4))
-
-    def fill_after_two(hit: Hit) -> None:
-        bench.hits.append(hit)
-        if len(bench.hits) == 2:
-            bench.outbox.refusals = 2
-
-    bench.delivery._on_hit = fill_after_two
+    bench.outbox.refusals = 2
     bench.delivery.start()
+    eventually(lambda: "outbox" in bench.health.problems())
+    assert bench.hits == []
     eventually(lambda: len(bench.hits) == 4)
     assert bench.delivery.stop(10) == 0
     assert bench.published() == [f"p{index}" for index in range(4)]

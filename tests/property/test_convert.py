@@ -108,6 +108,8 @@ HIT = st.builds(
     occurred_at=TIME,
     mismatches=st.lists(TEXT, max_size=3).map(tuple),
     retracted=st.booleans(),
+    reading=maybe(TEXT),
+    late=st.booleans(),
 )
 ALERT = st.builds(
     Alert,

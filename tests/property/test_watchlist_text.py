@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.config import CATEGORIES
 from pipeline.errors import WatchlistError
 from pipeline.types import (
     ALPHABET,
@@ -21,9 +22,9 @@ from pipeline.types import (
     WatchlistEntry,
 )
 from watchlist.columns import COLUMNS
-from watchlist.entry import CATEGORIES, from_json, make_entry, new_id, to_json
+from watchlist.entry import from_json, make_entry, new_id, to_json
 from watchlist.grammar import classify, display, is_legal, normalise
-from watchlist.importer import guard, read_rows, unguard, write_csv
+from watchlist.sheets import guard, read_rows, unguard, write_csv
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SERIAL = "0123456789ABCDEFGHJKLMNPQRSTUVWXYZ"

@@ -47,11 +47,11 @@ def _absent(why: str) -> str:
 
 
 @contextlib.contextmanager
-def running(executable: str, folder: Path, *options: str) -> Iterator[tuple[str, int]]:
+def running(
+    executable: str, folder: Path, *options: str, port: int | None = None
+) -> Iterator[tuple[str, int]]:
     """A server on a free TCP port, in memory only; gives host and port."""
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = port or free_port()
     command = [executable, "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
     process = subprocess.Popen(
         [*command, "--dir", str(folder), *options],
@@ -62,6 +62,42 @@ def running(executable: str, folder: Path, *options: str) -> Iterator[tuple[str,
     try:
         _wait(port, process)
         yield "127.0.0.1", port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def free_port(below: int = 65536) -> int:
+    """A TCP port of this machine that nobody listens on now."""
+    while True:
+        with contextlib.closing(socket.socket()) as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+            if port < below:
+                return port
+
+
+@contextlib.contextmanager
+def sentinel(executable: str, folder: Path, service: str, master: int) -> Iterator[int]:
+    """A Sentinel that watches one master, alone and quick to judge; gives its port."""
+    port = free_port()
+    file = folder / "sentinel.conf"
+    file.write_text(
+        f"port {port}\nbind 127.0.0.1\ndir {folder}\n"
+        f"sentinel monitor {service} 127.0.0.1 {master} 1\n"
+        f"sentinel down-after-milliseconds {service} 500\n"
+        f"sentinel failover-timeout {service} 3000\n",
+        encoding="utf-8",
+    )
+    process = subprocess.Popen(
+        [executable, str(file), "--sentinel"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        _wait(port, process)
+        yield port
     finally:
         process.kill()
         process.wait()

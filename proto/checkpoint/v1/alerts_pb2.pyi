@@ -72,6 +72,22 @@ class ReviewState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REVIEW_STATE_UNVERIFIED: _ClassVar[ReviewState]
     REVIEW_STATE_CONFIRMED: _ClassVar[ReviewState]
     REVIEW_STATE_REJECTED: _ClassVar[ReviewState]
+
+class NamedBy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    NAMED_BY_UNSPECIFIED: _ClassVar[NamedBy]
+    NAMED_BY_TOKEN: _ClassVar[NamedBy]
+    NAMED_BY_CERTIFICATE: _ClassVar[NamedBy]
+    NAMED_BY_REQUEST: _ClassVar[NamedBy]
+    NAMED_BY_SERVICE: _ClassVar[NamedBy]
+
+class HistoryKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    HISTORY_KIND_UNSPECIFIED: _ClassVar[HistoryKind]
+    HISTORY_KIND_HIT: _ClassVar[HistoryKind]
+    HISTORY_KIND_REVIEW: _ClassVar[HistoryKind]
+    HISTORY_KIND_DOCUMENT: _ClassVar[HistoryKind]
+    HISTORY_KIND_ESCALATION: _ClassVar[HistoryKind]
 PLATE_CLASS_UNSPECIFIED: PlateClass
 PLATE_CLASS_BLUE: PlateClass
 PLATE_CLASS_YELLOW_SINGLE: PlateClass
@@ -119,6 +135,16 @@ REVIEW_STATE_UNSPECIFIED: ReviewState
 REVIEW_STATE_UNVERIFIED: ReviewState
 REVIEW_STATE_CONFIRMED: ReviewState
 REVIEW_STATE_REJECTED: ReviewState
+NAMED_BY_UNSPECIFIED: NamedBy
+NAMED_BY_TOKEN: NamedBy
+NAMED_BY_CERTIFICATE: NamedBy
+NAMED_BY_REQUEST: NamedBy
+NAMED_BY_SERVICE: NamedBy
+HISTORY_KIND_UNSPECIFIED: HistoryKind
+HISTORY_KIND_HIT: HistoryKind
+HISTORY_KIND_REVIEW: HistoryKind
+HISTORY_KIND_DOCUMENT: HistoryKind
+HISTORY_KIND_ESCALATION: HistoryKind
 
 class CharacterProbabilities(_message.Message):
     __slots__ = ("slots", "characters", "values", "alphabet")
@@ -225,7 +251,7 @@ class WatchlistEntry(_message.Message):
     def __init__(self, id: _Optional[str] = ..., plate: _Optional[str] = ..., plate_class: _Optional[_Union[PlateClass, str]] = ..., vehicle_class: _Optional[_Union[VehicleClass, str]] = ..., vehicle_colour: _Optional[_Union[VehicleColour, str]] = ..., category: _Optional[str] = ..., priority: _Optional[int] = ..., disposition: _Optional[str] = ..., reason: _Optional[str] = ..., case_number: _Optional[str] = ..., authoriser: _Optional[str] = ..., requester: _Optional[str] = ..., valid_from: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., audience: _Optional[_Iterable[str]] = ..., source: _Optional[str] = ...) -> None: ...
 
 class Hit(_message.Message):
-    __slots__ = ("id", "revision", "checkpoint", "passage", "entry", "kind", "probability", "list_version", "list_age_s", "occurred_at", "mismatches", "retracted")
+    __slots__ = ("id", "revision", "checkpoint", "passage", "entry", "kind", "probability", "list_version", "list_age_s", "occurred_at", "mismatches", "retracted", "reading", "late")
     ID_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
@@ -238,6 +264,8 @@ class Hit(_message.Message):
     OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
     MISMATCHES_FIELD_NUMBER: _ClassVar[int]
     RETRACTED_FIELD_NUMBER: _ClassVar[int]
+    READING_FIELD_NUMBER: _ClassVar[int]
+    LATE_FIELD_NUMBER: _ClassVar[int]
     id: str
     revision: int
     checkpoint: str
@@ -250,10 +278,12 @@ class Hit(_message.Message):
     occurred_at: _timestamp_pb2.Timestamp
     mismatches: _containers.RepeatedScalarFieldContainer[str]
     retracted: bool
-    def __init__(self, id: _Optional[str] = ..., revision: _Optional[int] = ..., checkpoint: _Optional[str] = ..., passage: _Optional[_Union[Passage, _Mapping]] = ..., entry: _Optional[_Union[WatchlistEntry, _Mapping]] = ..., kind: _Optional[_Union[MatchKind, str]] = ..., probability: _Optional[float] = ..., list_version: _Optional[int] = ..., list_age_s: _Optional[float] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., mismatches: _Optional[_Iterable[str]] = ..., retracted: bool = ...) -> None: ...
+    reading: str
+    late: bool
+    def __init__(self, id: _Optional[str] = ..., revision: _Optional[int] = ..., checkpoint: _Optional[str] = ..., passage: _Optional[_Union[Passage, _Mapping]] = ..., entry: _Optional[_Union[WatchlistEntry, _Mapping]] = ..., kind: _Optional[_Union[MatchKind, str]] = ..., probability: _Optional[float] = ..., list_version: _Optional[int] = ..., list_age_s: _Optional[float] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., mismatches: _Optional[_Iterable[str]] = ..., retracted: bool = ..., reading: _Optional[str] = ..., late: bool = ...) -> None: ...
 
 class Alert(_message.Message):
-    __slots__ = ("sequence", "hit", "received_at", "review", "reviewer", "review_note", "reviewed_at")
+    __slots__ = ("sequence", "hit", "received_at", "review", "reviewer", "review_note", "reviewed_at", "reviewer_named_by", "outcome", "escalated_at", "escalated_by", "escalation_note", "escalation_named_by")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     HIT_FIELD_NUMBER: _ClassVar[int]
     RECEIVED_AT_FIELD_NUMBER: _ClassVar[int]
@@ -261,6 +291,12 @@ class Alert(_message.Message):
     REVIEWER_FIELD_NUMBER: _ClassVar[int]
     REVIEW_NOTE_FIELD_NUMBER: _ClassVar[int]
     REVIEWED_AT_FIELD_NUMBER: _ClassVar[int]
+    REVIEWER_NAMED_BY_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    ESCALATED_AT_FIELD_NUMBER: _ClassVar[int]
+    ESCALATED_BY_FIELD_NUMBER: _ClassVar[int]
+    ESCALATION_NOTE_FIELD_NUMBER: _ClassVar[int]
+    ESCALATION_NAMED_BY_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     hit: Hit
     received_at: _timestamp_pb2.Timestamp
@@ -268,21 +304,55 @@ class Alert(_message.Message):
     reviewer: str
     review_note: str
     reviewed_at: _timestamp_pb2.Timestamp
-    def __init__(self, sequence: _Optional[int] = ..., hit: _Optional[_Union[Hit, _Mapping]] = ..., received_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., review: _Optional[_Union[ReviewState, str]] = ..., reviewer: _Optional[str] = ..., review_note: _Optional[str] = ..., reviewed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    reviewer_named_by: NamedBy
+    outcome: str
+    escalated_at: _timestamp_pb2.Timestamp
+    escalated_by: str
+    escalation_note: str
+    escalation_named_by: NamedBy
+    def __init__(self, sequence: _Optional[int] = ..., hit: _Optional[_Union[Hit, _Mapping]] = ..., received_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., review: _Optional[_Union[ReviewState, str]] = ..., reviewer: _Optional[str] = ..., review_note: _Optional[str] = ..., reviewed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., reviewer_named_by: _Optional[_Union[NamedBy, str]] = ..., outcome: _Optional[str] = ..., escalated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., escalated_by: _Optional[str] = ..., escalation_note: _Optional[str] = ..., escalation_named_by: _Optional[_Union[NamedBy, str]] = ...) -> None: ...
 
 class Review(_message.Message):
-    __slots__ = ("state", "reviewer", "note", "reviewed_at", "revision")
+    __slots__ = ("state", "reviewer", "note", "reviewed_at", "revision", "named_by", "outcome")
     STATE_FIELD_NUMBER: _ClassVar[int]
     REVIEWER_FIELD_NUMBER: _ClassVar[int]
     NOTE_FIELD_NUMBER: _ClassVar[int]
     REVIEWED_AT_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
+    NAMED_BY_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
     state: ReviewState
     reviewer: str
     note: str
     reviewed_at: _timestamp_pb2.Timestamp
     revision: int
-    def __init__(self, state: _Optional[_Union[ReviewState, str]] = ..., reviewer: _Optional[str] = ..., note: _Optional[str] = ..., reviewed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., revision: _Optional[int] = ...) -> None: ...
+    named_by: NamedBy
+    outcome: str
+    def __init__(self, state: _Optional[_Union[ReviewState, str]] = ..., reviewer: _Optional[str] = ..., note: _Optional[str] = ..., reviewed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., revision: _Optional[int] = ..., named_by: _Optional[_Union[NamedBy, str]] = ..., outcome: _Optional[str] = ...) -> None: ...
+
+class HistoryEvent(_message.Message):
+    __slots__ = ("at", "kind", "revision", "sequence", "person", "named_by", "decision", "note", "outcome", "hit")
+    AT_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    PERSON_FIELD_NUMBER: _ClassVar[int]
+    NAMED_BY_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    HIT_FIELD_NUMBER: _ClassVar[int]
+    at: _timestamp_pb2.Timestamp
+    kind: HistoryKind
+    revision: int
+    sequence: int
+    person: str
+    named_by: NamedBy
+    decision: ReviewState
+    note: str
+    outcome: str
+    hit: Hit
+    def __init__(self, at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., kind: _Optional[_Union[HistoryKind, str]] = ..., revision: _Optional[int] = ..., sequence: _Optional[int] = ..., person: _Optional[str] = ..., named_by: _Optional[_Union[NamedBy, str]] = ..., decision: _Optional[_Union[ReviewState, str]] = ..., note: _Optional[str] = ..., outcome: _Optional[str] = ..., hit: _Optional[_Union[Hit, _Mapping]] = ...) -> None: ...
 
 class PublishRequest(_message.Message):
     __slots__ = ("hit",)
@@ -313,7 +383,7 @@ class Refusal(_message.Message):
     def __init__(self, field: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class SubscribeRequest(_message.Message):
-    __slots__ = ("after_sequence", "feed_id", "checkpoints", "cameras", "kinds", "categories", "max_priority", "include_evidence", "include_reviews")
+    __slots__ = ("after_sequence", "feed_id", "checkpoints", "cameras", "kinds", "categories", "max_priority", "include_evidence", "include_reviews", "include_escalations")
     AFTER_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     FEED_ID_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINTS_FIELD_NUMBER: _ClassVar[int]
@@ -323,6 +393,7 @@ class SubscribeRequest(_message.Message):
     MAX_PRIORITY_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_EVIDENCE_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_REVIEWS_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_ESCALATIONS_FIELD_NUMBER: _ClassVar[int]
     after_sequence: int
     feed_id: str
     checkpoints: _containers.RepeatedScalarFieldContainer[str]
@@ -332,17 +403,20 @@ class SubscribeRequest(_message.Message):
     max_priority: int
     include_evidence: bool
     include_reviews: bool
-    def __init__(self, after_sequence: _Optional[int] = ..., feed_id: _Optional[str] = ..., checkpoints: _Optional[_Iterable[str]] = ..., cameras: _Optional[_Iterable[str]] = ..., kinds: _Optional[_Iterable[_Union[MatchKind, str]]] = ..., categories: _Optional[_Iterable[str]] = ..., max_priority: _Optional[int] = ..., include_evidence: bool = ..., include_reviews: bool = ...) -> None: ...
+    include_escalations: bool
+    def __init__(self, after_sequence: _Optional[int] = ..., feed_id: _Optional[str] = ..., checkpoints: _Optional[_Iterable[str]] = ..., cameras: _Optional[_Iterable[str]] = ..., kinds: _Optional[_Iterable[_Union[MatchKind, str]]] = ..., categories: _Optional[_Iterable[str]] = ..., max_priority: _Optional[int] = ..., include_evidence: bool = ..., include_reviews: bool = ..., include_escalations: bool = ...) -> None: ...
 
 class SubscribeResponse(_message.Message):
-    __slots__ = ("cursor", "alert", "reviewed")
+    __slots__ = ("cursor", "alert", "reviewed", "escalated")
     CURSOR_FIELD_NUMBER: _ClassVar[int]
     ALERT_FIELD_NUMBER: _ClassVar[int]
     REVIEWED_FIELD_NUMBER: _ClassVar[int]
+    ESCALATED_FIELD_NUMBER: _ClassVar[int]
     cursor: Cursor
     alert: Alert
     reviewed: Alert
-    def __init__(self, cursor: _Optional[_Union[Cursor, _Mapping]] = ..., alert: _Optional[_Union[Alert, _Mapping]] = ..., reviewed: _Optional[_Union[Alert, _Mapping]] = ...) -> None: ...
+    escalated: Alert
+    def __init__(self, cursor: _Optional[_Union[Cursor, _Mapping]] = ..., alert: _Optional[_Union[Alert, _Mapping]] = ..., reviewed: _Optional[_Union[Alert, _Mapping]] = ..., escalated: _Optional[_Union[Alert, _Mapping]] = ...) -> None: ...
 
 class Cursor(_message.Message):
     __slots__ = ("sequence", "feed_id")
@@ -353,20 +427,26 @@ class Cursor(_message.Message):
     def __init__(self, sequence: _Optional[int] = ..., feed_id: _Optional[str] = ...) -> None: ...
 
 class ListAlertsRequest(_message.Message):
-    __slots__ = ("page_size", "page_token", "checkpoints", "cameras", "kinds", "reviews")
+    __slots__ = ("page_size", "page_token", "checkpoints", "cameras", "kinds", "reviews", "categories", "max_priority", "escalated_only")
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINTS_FIELD_NUMBER: _ClassVar[int]
     CAMERAS_FIELD_NUMBER: _ClassVar[int]
     KINDS_FIELD_NUMBER: _ClassVar[int]
     REVIEWS_FIELD_NUMBER: _ClassVar[int]
+    CATEGORIES_FIELD_NUMBER: _ClassVar[int]
+    MAX_PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    ESCALATED_ONLY_FIELD_NUMBER: _ClassVar[int]
     page_size: int
     page_token: str
     checkpoints: _containers.RepeatedScalarFieldContainer[str]
     cameras: _containers.RepeatedScalarFieldContainer[str]
     kinds: _containers.RepeatedScalarFieldContainer[MatchKind]
     reviews: _containers.RepeatedScalarFieldContainer[ReviewState]
-    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., checkpoints: _Optional[_Iterable[str]] = ..., cameras: _Optional[_Iterable[str]] = ..., kinds: _Optional[_Iterable[_Union[MatchKind, str]]] = ..., reviews: _Optional[_Iterable[_Union[ReviewState, str]]] = ...) -> None: ...
+    categories: _containers.RepeatedScalarFieldContainer[str]
+    max_priority: int
+    escalated_only: bool
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., checkpoints: _Optional[_Iterable[str]] = ..., cameras: _Optional[_Iterable[str]] = ..., kinds: _Optional[_Iterable[_Union[MatchKind, str]]] = ..., reviews: _Optional[_Iterable[_Union[ReviewState, str]]] = ..., categories: _Optional[_Iterable[str]] = ..., max_priority: _Optional[int] = ..., escalated_only: bool = ...) -> None: ...
 
 class ListAlertsResponse(_message.Message):
     __slots__ = ("alerts", "next_page_token")
@@ -383,32 +463,135 @@ class GetAlertRequest(_message.Message):
     def __init__(self, id: _Optional[str] = ...) -> None: ...
 
 class GetAlertResponse(_message.Message):
-    __slots__ = ("alert", "reviews")
+    __slots__ = ("alert", "reviews", "history")
     ALERT_FIELD_NUMBER: _ClassVar[int]
     REVIEWS_FIELD_NUMBER: _ClassVar[int]
+    HISTORY_FIELD_NUMBER: _ClassVar[int]
     alert: Alert
     reviews: _containers.RepeatedCompositeFieldContainer[Review]
-    def __init__(self, alert: _Optional[_Union[Alert, _Mapping]] = ..., reviews: _Optional[_Iterable[_Union[Review, _Mapping]]] = ...) -> None: ...
+    history: _containers.RepeatedCompositeFieldContainer[HistoryEvent]
+    def __init__(self, alert: _Optional[_Union[Alert, _Mapping]] = ..., reviews: _Optional[_Iterable[_Union[Review, _Mapping]]] = ..., history: _Optional[_Iterable[_Union[HistoryEvent, _Mapping]]] = ...) -> None: ...
 
 class ReviewAlertRequest(_message.Message):
-    __slots__ = ("id", "decision", "reviewer", "note", "seen_revision")
+    __slots__ = ("id", "decision", "reviewer", "note", "seen_revision", "outcome")
     ID_FIELD_NUMBER: _ClassVar[int]
     DECISION_FIELD_NUMBER: _ClassVar[int]
     REVIEWER_FIELD_NUMBER: _ClassVar[int]
     NOTE_FIELD_NUMBER: _ClassVar[int]
     SEEN_REVISION_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
     id: str
     decision: ReviewState
     reviewer: str
     note: str
     seen_revision: int
-    def __init__(self, id: _Optional[str] = ..., decision: _Optional[_Union[ReviewState, str]] = ..., reviewer: _Optional[str] = ..., note: _Optional[str] = ..., seen_revision: _Optional[int] = ...) -> None: ...
+    outcome: str
+    def __init__(self, id: _Optional[str] = ..., decision: _Optional[_Union[ReviewState, str]] = ..., reviewer: _Optional[str] = ..., note: _Optional[str] = ..., seen_revision: _Optional[int] = ..., outcome: _Optional[str] = ...) -> None: ...
 
 class ReviewAlertResponse(_message.Message):
     __slots__ = ("alert",)
     ALERT_FIELD_NUMBER: _ClassVar[int]
     alert: Alert
     def __init__(self, alert: _Optional[_Union[Alert, _Mapping]] = ...) -> None: ...
+
+class EscalateAlertRequest(_message.Message):
+    __slots__ = ("id", "note", "person")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    PERSON_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    note: str
+    person: str
+    def __init__(self, id: _Optional[str] = ..., note: _Optional[str] = ..., person: _Optional[str] = ...) -> None: ...
+
+class EscalateAlertResponse(_message.Message):
+    __slots__ = ("alert",)
+    ALERT_FIELD_NUMBER: _ClassVar[int]
+    alert: Alert
+    def __init__(self, alert: _Optional[_Union[Alert, _Mapping]] = ...) -> None: ...
+
+class GetStatsRequest(_message.Message):
+    __slots__ = ("since", "checkpoints")
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINTS_FIELD_NUMBER: _ClassVar[int]
+    since: _timestamp_pb2.Timestamp
+    checkpoints: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., checkpoints: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class GetStatsResponse(_message.Message):
+    __slots__ = ("since", "until", "alerts", "unverified", "confirmed", "rejected", "escalated", "retracted", "by_category", "by_kind", "by_checkpoint", "by_priority", "by_outcome", "median_review_s", "oldest_unverified_s", "complete", "subscribers", "publishers")
+    class ByCategoryEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class ByKindEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class ByCheckpointEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class ByPriorityEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: int
+        value: int
+        def __init__(self, key: _Optional[int] = ..., value: _Optional[int] = ...) -> None: ...
+    class ByOutcomeEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
+    ALERTS_FIELD_NUMBER: _ClassVar[int]
+    UNVERIFIED_FIELD_NUMBER: _ClassVar[int]
+    CONFIRMED_FIELD_NUMBER: _ClassVar[int]
+    REJECTED_FIELD_NUMBER: _ClassVar[int]
+    ESCALATED_FIELD_NUMBER: _ClassVar[int]
+    RETRACTED_FIELD_NUMBER: _ClassVar[int]
+    BY_CATEGORY_FIELD_NUMBER: _ClassVar[int]
+    BY_KIND_FIELD_NUMBER: _ClassVar[int]
+    BY_CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    BY_PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    BY_OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    MEDIAN_REVIEW_S_FIELD_NUMBER: _ClassVar[int]
+    OLDEST_UNVERIFIED_S_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    SUBSCRIBERS_FIELD_NUMBER: _ClassVar[int]
+    PUBLISHERS_FIELD_NUMBER: _ClassVar[int]
+    since: _timestamp_pb2.Timestamp
+    until: _timestamp_pb2.Timestamp
+    alerts: int
+    unverified: int
+    confirmed: int
+    rejected: int
+    escalated: int
+    retracted: int
+    by_category: _containers.ScalarMap[str, int]
+    by_kind: _containers.ScalarMap[str, int]
+    by_checkpoint: _containers.ScalarMap[str, int]
+    by_priority: _containers.ScalarMap[int, int]
+    by_outcome: _containers.ScalarMap[str, int]
+    median_review_s: float
+    oldest_unverified_s: float
+    complete: bool
+    subscribers: int
+    publishers: int
+    def __init__(self, since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., alerts: _Optional[int] = ..., unverified: _Optional[int] = ..., confirmed: _Optional[int] = ..., rejected: _Optional[int] = ..., escalated: _Optional[int] = ..., retracted: _Optional[int] = ..., by_category: _Optional[_Mapping[str, int]] = ..., by_kind: _Optional[_Mapping[str, int]] = ..., by_checkpoint: _Optional[_Mapping[str, int]] = ..., by_priority: _Optional[_Mapping[int, int]] = ..., by_outcome: _Optional[_Mapping[str, int]] = ..., median_review_s: _Optional[float] = ..., oldest_unverified_s: _Optional[float] = ..., complete: bool = ..., subscribers: _Optional[int] = ..., publishers: _Optional[int] = ...) -> None: ...
 
 class GetEvidenceRequest(_message.Message):
     __slots__ = ("id", "revision")

@@ -60,6 +60,16 @@ class AlertsStub(object):
                 request_serializer=checkpoint_dot_v1_dot_alerts__pb2.ReviewAlertRequest.SerializeToString,
                 response_deserializer=checkpoint_dot_v1_dot_alerts__pb2.ReviewAlertResponse.FromString,
                 _registered_method=True)
+        self.EscalateAlert = channel.unary_unary(
+                '/checkpoint.v1.Alerts/EscalateAlert',
+                request_serializer=checkpoint_dot_v1_dot_alerts__pb2.EscalateAlertRequest.SerializeToString,
+                response_deserializer=checkpoint_dot_v1_dot_alerts__pb2.EscalateAlertResponse.FromString,
+                _registered_method=True)
+        self.GetStats = channel.unary_unary(
+                '/checkpoint.v1.Alerts/GetStats',
+                request_serializer=checkpoint_dot_v1_dot_alerts__pb2.GetStatsRequest.SerializeToString,
+                response_deserializer=checkpoint_dot_v1_dot_alerts__pb2.GetStatsResponse.FromString,
+                _registered_method=True)
         self.GetEvidence = channel.unary_stream(
                 '/checkpoint.v1.Alerts/GetEvidence',
                 request_serializer=checkpoint_dot_v1_dot_alerts__pb2.GetEvidenceRequest.SerializeToString,
@@ -80,6 +90,8 @@ class AlertsServicer(object):
 
         UNAVAILABLE: the store is away or the service stops; what was not acknowledged is not stored
         and must be sent again. RESOURCE_EXHAUSTED: a message was larger than the limit.
+        PERMISSION_DENIED: this certificate may not publish for that checkpoint; the hit waits with the
+        sender until it may.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -95,6 +107,7 @@ class AlertsServicer(object):
         OUT_OF_RANGE: `after_sequence` lies beyond the feed's end, or `feed_id` names another feed
         (the store was replaced or restored from a backup); subscribe again from 0 and drop what is
         known by (hit id, revision). UNAVAILABLE: subscribe again after the last sequence seen.
+        UNAUTHENTICATED in the middle: the token or certificate has expired or was taken back.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -108,7 +121,7 @@ class AlertsServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetAlert(self, request, context):
-        """One alert with its review history. NOT_FOUND: there is none with this id.
+        """One alert with its whole history. NOT_FOUND: there is none with this id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -117,9 +130,29 @@ class AlertsServicer(object):
     def ReviewAlert(self, request, context):
         """Confirm or reject an alert in a person's name. The first decision stands.
 
-        The same decision by the same reviewer again is answered as at first. FAILED_PRECONDITION:
-        someone has already decided; the message names who, what and when. ABORTED: the alert was
+        The same decision by the same reviewer again is answered as at first; where it brings another
+        note or outcome, that one stands from then on and the history keeps both. FAILED_PRECONDITION:
+        someone else has already decided; the message names who, what and when. ABORTED: the alert was
         amended since the reviewer saw it (`seen_revision`); look again. NOT_FOUND: no such alert.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EscalateAlert(self, request, context):
+        """Send an alert that nobody has reviewed yet up to whoever watches for escalations.
+
+        The service does the same by itself, in the name "checkpoint", to an alert of high priority
+        that stays unreviewed for a configured time. Again by the same person is answered as at first.
+        FAILED_PRECONDITION: it was decided or escalated before; the message names who and when.
+        NOT_FOUND: no such alert.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetStats(self, request, context):
+        """How many alerts there were in a period, of which kinds, and what became of them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -161,6 +194,16 @@ def add_AlertsServicer_to_server(servicer, server):
                     servicer.ReviewAlert,
                     request_deserializer=checkpoint_dot_v1_dot_alerts__pb2.ReviewAlertRequest.FromString,
                     response_serializer=checkpoint_dot_v1_dot_alerts__pb2.ReviewAlertResponse.SerializeToString,
+            ),
+            'EscalateAlert': grpc.unary_unary_rpc_method_handler(
+                    servicer.EscalateAlert,
+                    request_deserializer=checkpoint_dot_v1_dot_alerts__pb2.EscalateAlertRequest.FromString,
+                    response_serializer=checkpoint_dot_v1_dot_alerts__pb2.EscalateAlertResponse.SerializeToString,
+            ),
+            'GetStats': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStats,
+                    request_deserializer=checkpoint_dot_v1_dot_alerts__pb2.GetStatsRequest.FromString,
+                    response_serializer=checkpoint_dot_v1_dot_alerts__pb2.GetStatsResponse.SerializeToString,
             ),
             'GetEvidence': grpc.unary_stream_rpc_method_handler(
                     servicer.GetEvidence,
@@ -304,6 +347,60 @@ class Alerts(object):
             '/checkpoint.v1.Alerts/ReviewAlert',
             checkpoint_dot_v1_dot_alerts__pb2.ReviewAlertRequest.SerializeToString,
             checkpoint_dot_v1_dot_alerts__pb2.ReviewAlertResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EscalateAlert(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/checkpoint.v1.Alerts/EscalateAlert',
+            checkpoint_dot_v1_dot_alerts__pb2.EscalateAlertRequest.SerializeToString,
+            checkpoint_dot_v1_dot_alerts__pb2.EscalateAlertResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStats(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/checkpoint.v1.Alerts/GetStats',
+            checkpoint_dot_v1_dot_alerts__pb2.GetStatsRequest.SerializeToString,
+            checkpoint_dot_v1_dot_alerts__pb2.GetStatsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -66,11 +66,23 @@ def test_secrets_come_from_the_environment_and_are_never_shown(
     [
         ("a = = 1", "no valid TOML"),
         ('roles = ["recognise"]', "alerts.target"),
+        ("[matching]\npossible_floor = 0", ":2: matching.possible_floor = 0: Input should be"),
         ('[[cameras]]\nname="a"\nsource="x"\n[[cameras]]\nname="a"\nsource="y"', "same name: a"),
     ],
 )
 def test_what_is_wrong_is_said_in_words(tmp_path: Path, text: str, says: str) -> None:
     assert says in mistakes(tmp_path, text)
+
+
+def test_a_model_for_paddleocr_needs_paddleocr(tmp_path: Path) -> None:
+    model = 'reader_model = "/models/mine"\n'
+    said = mistakes(tmp_path, f"[recognition]\n{model}")
+    assert ":2: recognition.reader_model = '/models/mine': only reader = \"paddleocr\"" in said
+    said = mistakes(tmp_path, f'[recognition]\n{model}reader = "tesseract"\n')
+    assert ":3: recognition.reader = 'tesseract': Input should be 'openvino' or 'paddleocr'" in said
+    assert "reader_model" not in said
+    right = config.load(write(tmp_path, f'[recognition]\n{model}reader = "paddleocr"\n'))
+    assert right.recognition.reader_model == Path("/models/mine")
 
 
 def test_a_missing_file(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.errors import InputError
 from watchlist.columns import COLUMNS, columns_of, parse_cell, parse_when
-from watchlist.importer import encoding_of, guard, read_rows, unguard
+from watchlist.sheets import encoding_of, guard, read_rows, unguard
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CHINA = timezone(timedelta(hours=8))
@@ -129,8 +129,8 @@ def test_each_bad_row_has_its_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "no column for plate"),
-        (b"PK\x03\x04whatever", "is no CSV"),
+        (b"", "is empty; the first line names the columns"),
+        (b"PK\x03\x04whatever", "is no workbook that can be read"),
         ("\ufeff车牌".encode("utf-16-le"), "neither|no CSV"),
         (b"plate,\xff\xff\xff", "neither UTF-8 nor GB18030"),
         (ENGLISH.encode() + "\n车牌".encode() + b"\xff\xff", "neither UTF-8 nor GB18030"),

@@ -1,0 +1,30 @@
+"""Alerts whose time is over: what the sweeper asks the alert store to delete."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from pipeline.alerts.store import AlertStore
+
+
+class ReviewedAlerts:
+    """The reviewed alerts of one store. One that nobody has reviewed is never deleted.
+
+    Every method raises StoreUnavailable when Redis is away or refuses.
+    """
+
+    def __init__(self, store: AlertStore) -> None:
+        self._store = store
+
+    def due(self, before: datetime) -> list[tuple[str, int]]:
+        """Those that were reviewed before that time: id and time of the decision."""
+        return list(self._store.reviewed_before(_us(before)))
+
+    def delete(self, due: Sequence[tuple[str, int]]) -> int:
+        """Delete them with their pictures and decisions; how many those were."""
+        return sum(self._store.forget(alert_id, reviewed_us) for alert_id, reviewed_us in due)
+
+
+def _us(moment: datetime) -> int:
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)

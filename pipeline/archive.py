@@ -1,0 +1,301 @@
+"""The archive: the passages that are still kept, to be searched and to be matched late.
+
+A passage stands in it once, at its newest revision and without its picture, which lies in the
+evidence folder; with it stand the paths of all its pictures and the entries that it met. How
+long it stays is decided in ``pipeline/retention.py``.
+
+Any thread may call any method. Every method raises ``ArchiveError`` where the disk or the file
+refuses; then nothing has changed.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from pipeline.clock import Clock, SystemClock
+from pipeline.convert import parse_passage, serialise_passage
+from pipeline.database import Database
+from pipeline.errors import ArchiveError
+from pipeline.types import Hit, Passage, PlateClass, VehicleClass, VehicleColour
+
+_log = structlog.get_logger(__name__)
+
+ARCHIVE_FILE: Final = "passages.sqlite"
+"""Name of the archive in its data folder."""
+
+_VERSION: Final = 1
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS passages (
+    row INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE, revision INTEGER NOT NULL, camera TEXT NOT NULL,
+    ended_us INTEGER NOT NULL, plate TEXT, plate_class TEXT, vehicle_class TEXT,
+    vehicle_colour TEXT, closed INTEGER NOT NULL, has_hit INTEGER NOT NULL DEFAULT 0,
+    payload BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS by_plate ON passages (plate, ended_us);
+CREATE INDEX IF NOT EXISTS by_camera ON passages (camera, ended_us);
+CREATE INDEX IF NOT EXISTS by_time ON passages (ended_us);
+CREATE INDEX IF NOT EXISTS by_hit ON passages (has_hit, ended_us);
+CREATE TABLE IF NOT EXISTS pictures (path TEXT PRIMARY KEY, passage TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS pictures_of ON pictures (passage);
+CREATE TABLE IF NOT EXISTS met (
+    passage TEXT NOT NULL, entry TEXT NOT NULL, hit TEXT NOT NULL, category TEXT NOT NULL,
+    PRIMARY KEY (passage, entry)
+) WITHOUT ROWID;
+CREATE TRIGGER IF NOT EXISTS forgotten AFTER DELETE ON passages
+BEGIN DELETE FROM met WHERE passage = OLD.id; END;
+"""
+_KEEP: Final = """
+INSERT INTO passages (id, revision, camera, ended_us, plate, plate_class, vehicle_class,
+                      vehicle_colour, closed, payload)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET
+    revision = excluded.revision, camera = excluded.camera, ended_us = excluded.ended_us,
+    plate = excluded.plate, plate_class = excluded.plate_class,
+    vehicle_class = excluded.vehicle_class, vehicle_colour = excluded.vehicle_colour,
+    closed = excluded.closed, payload = excluded.payload
+WHERE excluded.revision > revision OR (excluded.revision = revision AND excluded.closed >= closed)
+"""
+_KEPT_PAGES: Final = 4_096  # of 4 KiB: left free in the file for the next passages
+_GLOB_CLASS: Final = str.maketrans({"[": "[[]"})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KeptPassage:
+    """A passage in the archive; ``row`` is its place in the order of first arrival."""
+
+    row: int
+    passage: Passage
+    has_hit: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A passage that may have to go: when it ended, and the categories of the entries it met."""
+
+    row: int
+    ended_at: datetime
+    has_hit: bool
+    categories: tuple[str, ...]
+
+
+class PassageArchive:
+    """The passages of one data folder."""
+
+    def __init__(self, path: Path, clock: Clock | None = None) -> None:
+        self._database = Database(
+            path, "the archive of passages", _SCHEMA, _VERSION, ArchiveError, clock or SystemClock()
+        )
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._database.path
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def keep(self, passages: Iterable[Passage], hits: Iterable[Hit] = ()) -> None:
+        """Keep passages, each at its newest revision, and note hits of passages that are kept."""
+        passages, hits = list(passages), list(hits)
+        pictures = [(p.evidence.path, p.id) for p in passages if p.evidence is not None]
+        met = [(h.passage.id, h.entry.id, h.id, h.entry.category) for h in hits]
+        with self._database.writing() as connection:
+            connection.executemany(_KEEP, map(_row, passages))
+            connection.executemany("INSERT OR IGNORE INTO pictures VALUES (?, ?)", pictures)
+            connection.executemany(
+                "INSERT OR IGNORE INTO met SELECT ?1, ?2, ?3, ?4 "
+                "WHERE EXISTS (SELECT 1 FROM passages WHERE id = ?1)",
+                met,
+            )
+            connection.executemany(
+                "UPDATE passages SET has_hit = 1 WHERE id = ? AND has_hit = 0 "
+                "AND EXISTS (SELECT 1 FROM met WHERE passage = id)",
+                {(one,) for one in [*(p.id for p in passages), *(row[0] for row in met)]},
+            )
+
+    def search(
+        self,
+        plate: str | None = None,
+        *,
+        cameras: Sequence[str] = (),
+        since: datetime | None = None,
+        until: datetime | None = None,
+        plate_class: PlateClass | None = None,
+        vehicle_class: VehicleClass | None = None,
+        vehicle_colour: VehicleColour | None = None,
+        with_hit: bool | None = None,
+        before: KeptPassage | None = None,
+        limit: int = 100,
+    ) -> list[KeptPassage]:
+        """Passages that fit everything asked for, the latest first.
+
+        Args:
+            plate: a normalised plate, or a pattern: ``?`` is one character, ``*`` any number.
+            since, until: ended from ``since`` on, and before ``until``.
+            before: the last one of the page before: go on behind it.
+        """
+        wanted: list[tuple[str, object]] = []
+        if plate is not None and ("?" in plate or "*" in plate):
+            wanted.append(("plate GLOB ?", plate.translate(_GLOB_CLASS)))
+        elif plate is not None:
+            wanted.append(("plate = ?", plate))
+        if since is not None:
+            wanted.append(("ended_us >= ?", _us(since)))
+        if until is not None:
+            wanted.append(("ended_us < ?", _us(until)))
+        columns = {
+            "plate_class": plate_class,
+            "vehicle_class": vehicle_class,
+            "vehicle_colour": vehicle_colour,
+        }
+        wanted += [(f"{name} = ?", value.value) for name, value in columns.items() if value]
+        if with_hit is not None:
+            wanted.append(("has_hit = ?", int(with_hit)))
+        if before is not None:
+            wanted.append(("(ended_us, row) < (?, ?)", (_us(before.passage.ended_at), before.row)))
+        conditions = [condition for condition, _ in wanted]
+        values: list[object] = []
+        for _, value in wanted:
+            values += value if isinstance(value, tuple) else (value,)
+        if cameras:
+            conditions.append(f"camera IN ({', '.join('?' * len(cameras))})")
+            values += cameras
+        where = " AND ".join(conditions) or "1"
+        return self._kept(f"{where} ORDER BY ended_us DESC, row DESC LIMIT ?", (*values, limit))
+
+    def get(self, passage_id: str) -> KeptPassage | None:
+        """One passage by its id, or None."""
+        return next(iter(self._kept("id = ?", (passage_id,))), None)
+
+    def in_rows(self, after_row: int, until_row: int) -> list[KeptPassage]:
+        """Passages by their place, from beyond ``after_row`` up to ``until_row``."""
+        return self._kept("row > ? AND row <= ? ORDER BY row", (after_row, until_row))
+
+    def rows(self) -> tuple[int, int]:
+        """Places of the first and last passage kept; 1 and 0 if there is none."""
+        with self._database.reading() as connection:
+            query = "SELECT ifnull(min(row), 1), ifnull(max(row), 0) FROM passages"
+            first, last = connection.execute(query).fetchone()
+        return int(first), int(last)
+
+    def count(self) -> int:
+        """How many passages are kept."""
+        with self._database.reading() as connection:
+            return int(connection.execute("SELECT count(*) FROM passages").fetchone()[0])
+
+    def met(self, passage_ids: Sequence[str]) -> set[tuple[str, str]]:
+        """Which (passage, entry) of some passages are a hit already."""
+        marks = ", ".join("?" * len(passage_ids))
+        with self._database.reading() as connection:
+            query = f"SELECT passage, entry FROM met WHERE passage IN ({marks})"  # noqa: S608
+            return {(str(one), str(other)) for one, other in connection.execute(query, passage_ids)}
+
+    def ended_before(
+        self, moment: datetime, *, has_hit: bool, page: int
+    ) -> Iterator[list[Candidate]]:
+        """Passages that ended before ``moment``, those first that ended first, in pages."""
+        after = (-(2**63), 0)
+        while True:
+            with self._database.reading() as connection:
+                rows = connection.execute(
+                    "SELECT row, ended_us, (SELECT group_concat(category, char(31)) FROM met "
+                    "WHERE passage = id) FROM passages WHERE has_hit = ? AND ended_us < ? "
+                    "AND (ended_us, row) > (?, ?) ORDER BY ended_us, row LIMIT ?",
+                    (int(has_hit), _us(moment), *after, page),
+                ).fetchall()
+            if not rows:
+                return
+            after = rows[-1][1], rows[-1][0]
+            yield [
+                Candidate(row, _moment(ended_us), has_hit, tuple((said or "").split("\x1f")))
+                for row, ended_us, said in rows
+            ]
+
+    def pictures(self, rows: Sequence[int]) -> list[str]:
+        """Paths of all pictures of the passages at some places."""
+        marks = ", ".join("?" * len(rows))
+        ids = f"SELECT id FROM passages WHERE row IN ({marks})"  # noqa: S608
+        query = f"SELECT path FROM pictures WHERE passage IN ({ids})"  # noqa: S608
+        with self._database.reading() as connection:
+            return [str(path) for (path,) in connection.execute(query, rows)]
+
+    def knows(self, paths: Sequence[str]) -> set[str]:
+        """Which of some pictures belong to a passage that is kept."""
+        marks = ", ".join("?" * len(paths))
+        with self._database.reading() as connection:
+            query = f"SELECT path FROM pictures WHERE path IN ({marks})"  # noqa: S608
+            return {str(path) for (path,) in connection.execute(query, paths)}
+
+    def forget(self, passages: Sequence[Candidate], pictures: Sequence[str] = ()) -> int:
+        """Forget ``pictures`` that are gone from the disk, then passages; how many those were.
+
+        A passage stays that has a picture left or has got its first hit meanwhile: no picture
+        outlives what is known of it.
+        """
+        values = [(one.row, int(one.has_hit)) for one in passages]
+        pictured = "EXISTS (SELECT 1 FROM pictures WHERE passage = passages.id)"
+        with self._database.writing() as connection:
+            connection.executemany(
+                "DELETE FROM pictures WHERE path = ?", [(path,) for path in pictures]
+            )
+            gone = connection.executemany(
+                f"DELETE FROM passages WHERE row = ? AND has_hit = ? AND NOT {pictured}",  # noqa: S608
+                values,
+            ).rowcount
+        with self._database.reading() as connection:
+            free = int(connection.execute("PRAGMA freelist_count").fetchone()[0])
+            if free > _KEPT_PAGES:
+                connection.execute("PRAGMA incremental_vacuum(500)").fetchall()
+        return int(gone)
+
+    def _kept(self, where: str, values: Sequence[object]) -> list[KeptPassage]:
+        query = f"SELECT row, payload, has_hit FROM passages WHERE {where}"  # noqa: S608
+        with self._database.reading() as connection:
+            rows = connection.execute(query, values).fetchall()
+        return list(_parsed(rows, self.path))
+
+
+def _parsed(rows: Iterable[tuple[int, bytes, int]], path: Path) -> Iterator[KeptPassage]:
+    """A damaged passage is said and left out, so that it does not hide the others."""
+    for row, payload, has_hit in rows:
+        try:
+            passage = parse_passage(zlib.decompress(payload))
+        except (zlib.error, ValueError) as error:
+            _log.error("a passage is damaged", file=str(path), row=row, reason=str(error))
+            continue
+        yield KeptPassage(row, passage, bool(has_hit))
+
+
+def _row(passage: Passage) -> tuple[Any, ...]:
+    bare = passage
+    if passage.evidence is not None and passage.evidence.jpeg:
+        bare = replace(passage, evidence=replace(passage.evidence, jpeg=b""))
+    return (
+        passage.id,
+        passage.revision,
+        passage.camera,
+        _us(passage.ended_at),
+        passage.plate,
+        passage.plate_class,
+        passage.vehicle_class,
+        passage.vehicle_colour,
+        int(passage.closed),
+        zlib.compress(serialise_passage(bare), 1),
+    )
+
+
+def _us(moment: datetime) -> int:
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+def _moment(microseconds: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)

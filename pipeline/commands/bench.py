@@ -1,0 +1,11 @@
+"""``checkpoint bench``: what this machine and these weights do, measured."""
+
+from __future__ import annotations
+
+import typer
+
+from pipeline.commands import bench_accuracy, bench_match
+
+app = typer.Typer(no_args_is_help=True)
+app.command("accuracy")(bench_accuracy.accuracy)
+app.command("match")(bench_match.match)
