@@ -201,4 +201,4 @@ def _load_reader(
 
     model = load_model("reader", weights)
     options = ReaderOptions(temperature=float(model.details.get("temperature", 1.0)))
-    return SlotReader(OpenVinoNetwork(model.path, threads, "f32"), options), model.version
+    return SlotReader(OpenVinoNetwork(model.path, threads), options), model.version
