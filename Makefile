@@ -38,6 +38,11 @@ check: $(VENV)/.dev ## format, lint, types and import rules; changes nothing
 fast: $(VENV)/.dev ## the tests of a few seconds: no cameras, no container, no GPU
 	@$(BIN)/python -m pytest -m "not slow and not rtsp and not gpu" $(ARGS)
 
+.PHONY: faults
+faults: $(VENV)/.dev ## kill, cut and fill everything on the way of an alert, 20 times each
+	@$(SYSTEM) tests
+	@$(BIN)/python -m pytest -s tests/system/test_alert_faults.py --fault-rounds 20 $(ARGS)
+
 .PHONY: format
 format: $(VENV)/.dev ## format, and mend what ruff can mend
 	@$(BIN)/ruff format .

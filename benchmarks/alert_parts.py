@@ -254,7 +254,7 @@ def _serve(folder: Path) -> None:
             {"address": service.start(), "redis": info["redis_version"], "pid": info["process_id"]}
         )
         for line in sys.stdin:
-            _answer({"memory": redis.info("memory")["used_memory"]} if line.strip() else {})  # type: ignore[index]
+            _answer({"memory": redis.info("memory")["used_memory"]} if line.strip() else {})
         service.stop()
 
 

@@ -61,7 +61,10 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Sustained:
-    """As fast as they go, until a subscriber had them. ``rss_mib``: after a third and at the end."""
+    """As fast as they go, until a subscriber had them.
+
+    ``rss_mib``: memory of the processes after a third of the time, and at its end.
+    """
 
     hits: int
     hits_per_s: float

@@ -18,7 +18,7 @@ from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Final
 
-PRUNED: Final = "audit.pruned"
+PRUNED: Final = "audit.prune"
 """Action of the record that says up to where older ones were deleted."""
 
 _PLACES_TRIED: Final = 10_000

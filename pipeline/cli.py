@@ -16,7 +16,18 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
 import typer
 
 from pipeline import config, logs
-from pipeline.commands import access, alerts, audit, bench, demo, recognise, run, serve, watchlist
+from pipeline.commands import (
+    access,
+    alerts,
+    audit,
+    bench,
+    certs,
+    demo,
+    recognise,
+    run,
+    serve,
+    watchlist,
+)
 from pipeline.errors import CheckpointError
 
 app = typer.Typer(
@@ -33,6 +44,7 @@ app.add_typer(watchlist.app, name="watchlist", help="The governed list of wanted
 app.add_typer(alerts.app, name="alerts", help="Watch and review alerts.")
 app.add_typer(audit.app, name="audit", help="The record of who did what, and why.")
 app.add_typer(access.app, name="access", help="The tokens that name persons and give them roles.")
+app.add_typer(certs.app, name="certs", help="Certificates for a first set-up.")
 app.add_typer(bench.app, name="bench", help="Measure accuracy and speed on your own data.")
 
 

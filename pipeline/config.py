@@ -7,6 +7,7 @@ line, key and value.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import stat
@@ -14,6 +15,7 @@ import tomllib
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -44,7 +46,7 @@ CATEGORIES = (
 """Categories that an entry may have unless the configuration names others."""
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_SECRET_KEYS = {"password", "sentinel_password", "token", "key"}
+_SECRET_KEYS = {"password", "sentinel_password", "token", "key", "secret", "url"}
 
 Point = Annotated[tuple[float, float], Field(description="x, y as fractions of the picture")]
 
@@ -275,11 +277,121 @@ class RetentionSettings(Settings):
     sweep_every_s: float = Field(default=300.0, gt=0, le=3600)
 
 
+class OutboxSettings(Settings):
+    """What a checkpoint sends to ``alerts.target``, and in which order.
+
+    Hits go up in the order in which they were found. With ``urgent_first`` those of that priority,
+    or more urgent, go before all others and the newest of them first: after a time without a link
+    what can still be acted on is known at once. The feed then has them in the order in which they
+    came, not in that in which they happened; ``occurred_at`` tells.
+    """
+
+    urgent_first: int = Field(default=0, ge=0, le=4, description="least urgent priority; 0: none")
+    report_every_s: float = Field(
+        default=10.0, gt=0, le=3600, description="how often the checkpoint says how it is"
+    )
+
+
+class ProvinceSettings(Settings):
+    """The watch over checkpoints: one of which nothing is heard for so long is silent."""
+
+    silent_after_s: float = Field(default=60.0, ge=1, le=86_400)
+
+
+SinkEvent = Literal["alert", "review", "escalation", "checkpoint"]
+
+
+class SinkSettings(Settings):
+    """What all sinks have.
+
+    What is sent is signed with the secret of ``secret_file`` (mode 600), or with ``secret`` itself:
+    write it as ``${NAME}``, so that it comes from the environment. ``begin``: what is sent at the
+    very first start of the sink, all that is there or what comes from then on.
+    """
+
+    name: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")
+    secret: str | None = Field(default=None, min_length=16, repr=False)
+    secret_file: Path | None = None
+    events: tuple[SinkEvent, ...] = Field(
+        default=("alert", "review", "escalation", "checkpoint"), min_length=1
+    )
+    evidence: bool = Field(default=False, description="send the picture along, in Base64")
+    begin: Literal["now", "all"] = "now"
+    timeout_s: float = Field(default=10.0, gt=0, le=300)
+
+    @model_validator(mode="after")
+    def _one_secret(self) -> SinkSettings:
+        if (self.secret is None) == (self.secret_file is None):
+            raise ValueError("name either secret_file or secret: what is sent is always signed")
+        return self
+
+
+class WebhookSettings(SinkSettings):
+    """A web server that takes every event as a POST of JSON."""
+
+    url: str = Field(min_length=1, repr=False)
+    ca: Path | None = Field(default=None, description="PEM; None: the system's authorities")
+
+    @field_validator("url")
+    @classmethod
+    def _encrypted(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("write https://host/path")
+        if parts.scheme == "http" and not _is_here(parts.hostname):
+            raise ValueError("plates and pictures leave this machine: write https://")
+        return url
+
+
+class MqttSettings(SinkSettings):
+    """An MQTT 5 broker that takes every event with QoS 1.
+
+    ``topic``: ``{checkpoint}`` and ``{event}`` in it are replaced.
+    """
+
+    host: str = Field(min_length=1)
+    port: int = Field(default=8883, ge=1, le=65_535)
+    topic: str = Field(default="checkpoint/{checkpoint}/{event}", min_length=1, max_length=200)
+    user: str | None = None
+    password: str | None = Field(default=None, repr=False)
+    tls: bool = True
+    ca: Path | None = Field(default=None, description="PEM; None: the system's authorities")
+    certificate: Path | None = Field(default=None, description="PEM, shown to the broker")
+    key: Path | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> MqttSettings:
+        if not self.tls and not _is_here(self.host):
+            raise ValueError("plates and pictures leave this machine: keep tls = true")
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key go together")
+        if set("+#\0") & set(self.topic) or self.topic.startswith("$"):
+            raise ValueError("topic: '+', '#' and a leading '$' mean something else to a broker")
+        return self
+
+
+class SinksSettings(Settings):
+    """Where else every event of the feed goes."""
+
+    webhooks: tuple[WebhookSettings, ...] = ()
+    mqtt: tuple[MqttSettings, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> SinksSettings:
+        names = [one.name for one in (*self.webhooks, *self.mqtt)]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two sinks have the same name: {', '.join(twice)}")
+        return self
+
+
 class Role(StrEnum):
     """What one process does."""
 
     RECOGNISE = "recognise"
     ALERTS = "alerts"
+    PROVINCE = "province"
+    """The alert service for many checkpoints."""
 
 
 class CheckpointSettings(Settings):
@@ -294,6 +406,9 @@ class CheckpointSettings(Settings):
     watchlist: WatchlistSettings = WatchlistSettings()
     matching: MatchingSettings = MatchingSettings()
     alerts: AlertSettings = AlertSettings()
+    outbox: OutboxSettings = OutboxSettings()
+    province: ProvinceSettings = ProvinceSettings()
+    sinks: SinksSettings = SinksSettings()
     access: AccessSettings = AccessSettings()
     audit: AuditSettings = AuditSettings()
     retention: RetentionSettings = RetentionSettings()
@@ -317,6 +432,23 @@ class CheckpointSettings(Settings):
             raise ValueError(f"retention.categories: no such category: {', '.join(unknown)}")
         return self
 
+    @property
+    def serves(self) -> bool:
+        """Whether this process has an alert service."""
+        return Role.ALERTS in self.roles or Role.PROVINCE in self.roles
+
+    @model_validator(mode="after")
+    def _province_alone(self) -> CheckpointSettings:
+        if Role.PROVINCE in self.roles and len(self.roles) > 1:
+            raise ValueError("roles: 'province' is an alert service and a process of its own")
+        return self
+
+    @model_validator(mode="after")
+    def _sinks_of_a_service(self) -> CheckpointSettings:
+        if (self.sinks.webhooks or self.sinks.mqtt) and not self.serves:
+            raise ValueError("sinks: they read the feed; move them to where roles has 'alerts'")
+        return self
+
     @model_validator(mode="after")
     def _somewhere_to_publish(self) -> CheckpointSettings:
         if (
@@ -326,6 +458,16 @@ class CheckpointSettings(Settings):
         ):
             raise ValueError("roles has no 'alerts': name alerts.target, the service to publish to")
         return self
+
+
+def _is_here(host: str) -> bool:
+    """Whether nothing sent to ``host`` leaves this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def load(path: Path) -> CheckpointSettings:

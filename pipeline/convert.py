@@ -26,6 +26,7 @@ from pipeline.types import (
     Evidence,
     Hit,
     MatchKind,
+    NamedBy,
     Passage,
     PlateClass,
     ReviewState,
@@ -299,6 +300,13 @@ def alert_to_pb(alert: Alert) -> pb.Alert:
         review=review_state_to_pb(alert.review),
         reviewer=alert.reviewer,
         review_note=alert.review_note,
+        reviewed_at=_maybe_timestamp(alert.reviewed_at),
+        reviewer_named_by=_name("NAMED_BY", alert.reviewer_named_by),
+        outcome=alert.outcome,
+        escalated_at=_maybe_timestamp(alert.escalated_at),
+        escalated_by=alert.escalated_by,
+        escalation_note=alert.escalation_note,
+        escalation_named_by=_name("NAMED_BY", alert.escalation_named_by),
     )
 
 
@@ -315,6 +323,13 @@ def alert_from_pb(message: pb.Alert) -> Alert:
         review=review_state_from_pb(message.review) or ReviewState.UNVERIFIED,
         reviewer=message.reviewer if message.HasField("reviewer") else None,
         review_note=message.review_note if message.HasField("review_note") else None,
+        reviewed_at=_datetime(message.reviewed_at) if message.HasField("reviewed_at") else None,
+        reviewer_named_by=named_by_from_pb(message.reviewer_named_by),
+        outcome=message.outcome if message.HasField("outcome") else None,
+        escalated_at=_datetime(message.escalated_at) if message.HasField("escalated_at") else None,
+        escalated_by=message.escalated_by if message.HasField("escalated_by") else None,
+        escalation_note=message.escalation_note if message.HasField("escalation_note") else None,
+        escalation_named_by=named_by_from_pb(message.escalation_named_by),
     )
 
 
@@ -336,6 +351,11 @@ def match_kind_to_pb(kind: MatchKind) -> str:
 def match_kind_from_pb(number: int) -> MatchKind | None:
     """Convert one kind of match; None for UNSPECIFIED and what is unknown."""
     return _member(pb.MatchKind, "MATCH_KIND", MatchKind, number)
+
+
+def named_by_from_pb(number: int) -> NamedBy | None:
+    """Convert how a person is known; None for UNSPECIFIED and what is unknown."""
+    return _member(pb.NamedBy, "NAMED_BY", NamedBy, number)
 
 
 def timestamp_from_us(microseconds: int) -> Timestamp:
@@ -368,6 +388,10 @@ def _vehicle_class(number: int) -> VehicleClass | None:
 
 def _vehicle_colour(number: int) -> VehicleColour | None:
     return _member(pb.VehicleColour, "VEHICLE_COLOUR", VehicleColour, number)
+
+
+def _maybe_timestamp(moment: datetime | None) -> Timestamp | None:
+    return None if moment is None else _timestamp(moment)
 
 
 def _timestamp(moment: datetime) -> Timestamp:

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.status import CheckpointStatus
 from pipeline.types import (
+    Alert,
     Box,
     Hit,
     ImageBgr,
@@ -118,6 +120,75 @@ def hit(record: Hit) -> Json:
         event["mismatches"] = list(record.mismatches)
     flags = {"retracted": record.retracted, "late": record.late}
     return {**event, **{name: True for name, said in flags.items() if said}}
+
+
+def alert(record: Alert) -> Json:
+    """One alert as a JSON object; unknown values are null."""
+    hit, passage, entry = record.hit, record.hit.passage, record.hit.entry
+    return {
+        "event": "alert",
+        "sequence": record.sequence,
+        "id": record.id,
+        "revision": hit.revision,
+        "occurred_at": hit.occurred_at.isoformat(),
+        "received_at": record.received_at.isoformat(),
+        "checkpoint": hit.checkpoint,
+        "camera": passage.camera,
+        "lane": passage.lane,
+        "passage": passage.id,
+        "plate": passage.plate,
+        "class": passage.plate_class.value if passage.plate_class else None,
+        "vehicle": {
+            "class": passage.vehicle_class.value if passage.vehicle_class else None,
+            "colour": passage.vehicle_colour.value if passage.vehicle_colour else None,
+        },
+        "kind": hit.kind.value,
+        "probability": round(hit.probability, 4),
+        "reading": hit.reading,
+        "retracted": hit.retracted,
+        "late": hit.late,
+        "passed_at": passage.ended_at.isoformat(),
+        "mismatches": list(hit.mismatches),
+        "entry": entry.id,
+        "entry_plate": entry.plate,
+        "category": entry.category,
+        "priority": entry.priority,
+        "disposition": entry.disposition,
+        "list_version": hit.list_version,
+        "list_age_s": round(hit.list_age_s, 1),
+        "review": record.review.value,
+        "reviewer": record.reviewer,
+        "reviewed_at": record.reviewed_at.isoformat() if record.reviewed_at else None,
+        "named_by": record.reviewer_named_by.value if record.reviewer_named_by else None,
+        "note": record.review_note,
+        "outcome": record.outcome,
+        "escalated_at": record.escalated_at.isoformat() if record.escalated_at else None,
+        "escalated_by": record.escalated_by,
+        "escalation_note": record.escalation_note,
+        "evidence": passage.evidence.path if passage.evidence else None,
+        "evidence_sha256": passage.evidence.sha256 if passage.evidence else None,
+    }
+
+
+def checkpoint(record: CheckpointStatus) -> Json:
+    """What is known of a checkpoint; unknown values are null."""
+    report = record.report
+    return {
+        "event": "checkpoint",
+        "checkpoint": record.checkpoint,
+        "state": record.state.value,
+        "since": record.since.isoformat(),
+        "last_seen_at": record.last_seen_at.isoformat() if record.last_seen_at else None,
+        "lag_s": record.lag_s,
+        "clock_ahead_s": record.clock_ahead_s,
+        "version": report.version if report else None,
+        "started_at": report.started_at.isoformat() if report else None,
+        "waiting_hits": report.waiting_hits if report else None,
+        "oldest_waiting_s": report.oldest_waiting_s if report else None,
+        "list_version": report.list_version if report else None,
+        "list_age_s": report.list_age_s if report else None,
+        "problems": dict(report.problems) if report else None,
+    }
 
 
 def summary(record: Summary) -> Json:

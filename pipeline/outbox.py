@@ -106,7 +106,7 @@ class Recovery:
         return (
             f"the file was damaged ({self.reason}); {self.rescued} hits were rescued, what else "
             f"waited was not delivered: see whether the disk is sound, keep {self.moved_to} for "
-            "whoever can read more from it, and remove it from there"
+            "whoever can read more from it, and take it away"
         )
 
 

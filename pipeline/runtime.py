@@ -18,10 +18,11 @@ import structlog
 from redis import Redis
 
 from detectors.recogniser import Recogniser, load_recogniser
-from pipeline.alerts.publisher import Publisher
+from pipeline.access import token_store
+from pipeline.alerts.auth import ALL_CHECKPOINTS, Access
+from pipeline.alerts.redis_store import RedisAlertStore
 from pipeline.alerts.reviewed import ReviewedAlerts
 from pipeline.alerts.service import AlertService
-from pipeline.alerts.store import AlertStore
 from pipeline.archive import ARCHIVE_FILE, PassageArchive
 from pipeline.audit import AUDIT_FILE, AuditLog
 from pipeline.batching import Batcher
@@ -41,7 +42,11 @@ from pipeline.outbox import Outbox
 from pipeline.passage import PassageBuilder
 from pipeline.recognise import RecognitionStage
 from pipeline.retention import RemoteSweep, Sweeper
+from pipeline.sinks.all import Sinks
+from pipeline.sinks.base import Sink
+from pipeline.sinks.relay import RelaySink
 from pipeline.types import Hit, Passage
+from pipeline.upward import ListState, Upward, report_damage
 from watchlist.embedded import open_redis
 from watchlist.expired import OldEntries
 from watchlist.keeper import Keeper
@@ -122,6 +127,8 @@ class Runtime:
         self._service: AlertService | None = None
         self._recognition: _Recognition | None = None
         self._sweeper: Sweeper | None = None
+        self._relay: Upward | None = None
+        self._sinks: Sinks | None = None
         self._summary: Summary | None = None
         self._started_s = 0.0
 
@@ -159,8 +166,9 @@ class Runtime:
             problem = camera.last_error or f"{camera.source}: {camera.state.value}"
             self.health.report(f"camera {camera.camera}", problem if down and not waiting else None)
         if self._recognition:
-            loss = self._recognition.watchlist.loss
-            self.health.report("watchlist data", loss.message if loss else None)
+            self._recognition.check(self.health)
+        if self._relay:
+            self._relay.check()
         if self._service:
             self.health.report("alert service", self._service.problem)
 
@@ -179,6 +187,10 @@ class Runtime:
                 if self._recognition:
                     lost = self._recognition.stop(lambda: until_s - self._clock.monotonic())
             finally:
+                if self._sinks:
+                    self._sinks.stop(max(until_s - self._clock.monotonic() - 0.5, 0.3))
+                if self._relay:
+                    self._relay.stop(max(until_s - self._clock.monotonic() - 0.5, 0.1))
                 if self._service and not self._service.stop(
                     max(until_s - self._clock.monotonic(), 0.5)
                 ):
@@ -219,9 +231,10 @@ class Runtime:
         watchlist = watchlist_of(redis, settings.watchlist, settings.data_dir, self._clock)
         report_age = partial(self.health.report, "watchlist age")
         self._stack.enter_context(Keeper(watchlist, settings.watchlist.stale_after_s, report_age))
-        if Role.ALERTS in settings.roles:
+        if settings.serves:
             self._service, self.alert_address = self._serve(redis)
             self._stack.callback(self._service.stop, 0.5)  # where the start fails further on
+            self._start_sinks(redis, partial(_list_state, watchlist))
         archive: PassageArchive | None = None
         if recogniser is not None:
             archive = PassageArchive(settings.data_dir / ARCHIVE_FILE, self._clock)
@@ -231,7 +244,7 @@ class Runtime:
                 recogniser,
                 archive,
                 watchlist,
-                settings.alerts.target or self._own_service(),
+                (None if settings.serves else settings.alerts.target) or self._own_service(),
                 self.health,
                 self._listener,
                 self._clock,
@@ -239,8 +252,8 @@ class Runtime:
             )
             self._recognition.start()
         remote: list[RemoteSweep] = []
-        if Role.ALERTS in settings.roles:
-            reviewed = ReviewedAlerts(AlertStore(redis, settings.watchlist.key_prefix))
+        if settings.serves:
+            reviewed = ReviewedAlerts(RedisAlertStore(redis, settings.watchlist.key_prefix))
             days = settings.retention.alerts_days
             remote.append(RemoteSweep("reviewed alerts", days, reviewed))
             entries = OldEntries(redis, settings.watchlist.key_prefix, watchlist)
@@ -264,6 +277,39 @@ class Runtime:
             raise ConfigError("name alerts.target, the service to publish to, or add role 'alerts'")
         return self._service.local_target
 
+    def _start_sinks(self, redis: Redis, list_state: ListState) -> None:
+        """What else the feed goes to: with a target, on to the service there."""
+        settings = self._settings
+        own: list[Sink] = []
+        if settings.alerts.target:
+            self._relay = Upward(
+                settings,
+                settings.data_dir / "relay.sqlite",
+                settings.alerts.target,
+                self.health,
+                self._clock,
+                list_state,
+                component="publishing to the province",
+            )
+            self._stack.callback(self._relay.close)
+            own.append(RelaySink(self._relay.outbox))
+        self._sinks = Sinks(
+            settings.sinks,
+            settings.data_dir,
+            lambda: RedisAlertStore(
+                redis,
+                settings.watchlist.key_prefix,
+                own_server=settings.watchlist.redis_url is None,
+            ),
+            self.health,
+            self._clock,
+            own,
+        )
+        self._stack.callback(self._sinks.stop, 0.5)  # where the start fails further on
+        self._sinks.start()
+        if self._relay:
+            self._relay.start()
+
     def _serve(self, redis: Redis) -> tuple[AlertService, str]:
         settings = self._settings
 
@@ -274,6 +320,13 @@ class Runtime:
                 prefix=settings.watchlist.key_prefix,
                 own_server=settings.watchlist.redis_url is None,
                 clock=self._clock,
+                access=Access(
+                    settings.access,
+                    token_store(settings, self._clock),
+                    lambda: AuditLog(settings.data_dir / AUDIT_FILE, self._clock),
+                ),
+                expected=_expected(settings),
+                silent_after_s=settings.province.silent_after_s,
             )
             return made, made.start()
 
@@ -301,6 +354,19 @@ class Runtime:
             hits=recognition.hits.count if recognition else 0,
             wall_s=self._clock.monotonic() - self._started_s,
         )
+
+
+def _expected(settings: CheckpointSettings) -> set[str]:
+    """The checkpoints that must report to a province: those that it lets publish."""
+    if Role.PROVINCE not in settings.roles:
+        return set()
+    named = {name for one in settings.alerts.publishers.values() for name in one}
+    return named - {ALL_CHECKPOINTS}
+
+
+def _list_state(watchlist: Watchlist) -> tuple[int, float]:
+    state = watchlist.state()
+    return state.version, state.age_s
 
 
 class _Recognition:
@@ -333,7 +399,10 @@ class _Recognition:
             data_dir / "evidence", health, settings.evidence_quality, settings.blur_occupants
         )
         self._spool = Outbox(data_dir / "spool.sqlite", clock)
-        self._outbox = Outbox(data_dir / "outbox.sqlite", clock)
+        list_state = partial(_list_state, watchlist)
+        self._upward = Upward(
+            settings, data_dir / "outbox.sqlite", target, health, clock, list_state
+        )
         self.workers = [
             CameraWorker(camera, self.mailboxes, pace=not once, loop=not once, clock=clock)
             for camera in settings.cameras
@@ -361,21 +430,19 @@ class _Recognition:
             clock,
         )
         self._delivery = Delivery(
-            self._spool, self._outbox, matcher, health, self._hit, archive, late
+            self._spool, self._upward.outbox, matcher, health, self._hit, archive, late
         )
-        tls = settings.alerts.tls if settings.alerts.target else None
-        self._publisher = Publisher(
-            self._outbox,
-            target,
-            ca=settings.alerts.target_ca if settings.alerts.target else None,
-            cert=tls.certificate if tls else None,
-            key=tls.key if tls else None,
-            report=lambda problem: health.report("publishing", problem),
-        )
+
+    def check(self, health: Health) -> None:
+        """Report what nobody else notices."""
+        loss = self.watchlist.loss
+        health.report("watchlist data", loss.message if loss else None)
+        report_damage(self._spool, health)
+        self._upward.check()
 
     def start(self) -> None:
         """Start from the end of the path to its beginning: nothing is produced too early."""
-        self._publisher.start()
+        self._upward.start()
         self._delivery.start()
         self.stage.start()
         for worker in self.workers:
@@ -396,8 +463,7 @@ class _Recognition:
         if self.stage.failure is not None:
             lost.append(f"recognition had failed: {self.stage.failure}")
         unmatched = self._delivery.stop(max(left_s() - 1.0, 0.3))
-        unpublished = self._publisher.flush(max(left_s() - 0.5, 0.2))
-        self._publisher.stop(0.5)
+        unpublished = self._upward.stop(max(left_s() - 0.5, 0.2))
         if held := self._delivery.held():
             lost.append(f"{held} passages could not be written to disk")
         if unmatched or unpublished:
@@ -407,7 +473,7 @@ class _Recognition:
                 hits=unpublished,
             )
         self._spool.close()
-        self._outbox.close()
+        self._upward.close()
         self._late_queue.close()
         return lost
 

@@ -273,9 +273,33 @@ class ReviewState(StrEnum):
     REJECTED = "rejected"
 
 
+class NamedBy(StrEnum):
+    """How the alert service knows a person's name."""
+
+    TOKEN = "token"  # noqa: S105 (no token)
+    CERTIFICATE = "certificate"
+    REQUEST = "request"
+    """The request alone said so, over loopback: nobody has checked it."""
+    SERVICE = "service"
+    """The service acted by itself."""
+
+
+class HistoryKind(StrEnum):
+    """What happened to an alert."""
+
+    HIT = "hit"
+    REVIEW = "review"
+    DOCUMENT = "document"
+    ESCALATION = "escalation"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Alert:
-    """A hit as the alert service keeps it; ``sequence`` is the feed's cursor."""
+    """A hit as the alert service keeps it; ``sequence`` is the feed's cursor.
+
+    ``outcome`` is what came of it, in the reviewer's words. ``escalated_by`` is ``checkpoint``
+    where the service escalated it by itself.
+    """
 
     sequence: int
     hit: Hit
@@ -283,8 +307,58 @@ class Alert:
     review: ReviewState = ReviewState.UNVERIFIED
     reviewer: str | None = None
     review_note: str | None = None
+    reviewed_at: datetime | None = None
+    reviewer_named_by: NamedBy | None = None
+    outcome: str | None = None
+    escalated_at: datetime | None = None
+    escalated_by: str | None = None
+    escalation_note: str | None = None
+    escalation_named_by: NamedBy | None = None
 
     @property
     def id(self) -> str:
         """The alert's identifier: that of its hit."""
         return self.hit.id
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HistoryEvent:
+    """One thing that happened to an alert; ``hit`` (without its JPEG) where one was stored."""
+
+    at: datetime
+    kind: HistoryKind
+    revision: int
+    sequence: int
+    person: str | None = None
+    named_by: NamedBy | None = None
+    decision: ReviewState | None = None
+    note: str | None = None
+    outcome: str | None = None
+    hit: Hit | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AlertStats:
+    """Counts of the alerts of a period, each at its latest revision; times in seconds.
+
+    ``complete`` is False where there were more alerts than the service counts at once.
+    """
+
+    since: datetime
+    until: datetime
+    alerts: int
+    unverified: int
+    confirmed: int
+    rejected: int
+    escalated: int
+    retracted: int
+    by_category: dict[str, int]
+    by_kind: dict[str, int]
+    by_checkpoint: dict[str, int]
+    by_priority: dict[int, int]
+    by_outcome: dict[str, int]
+    median_review_s: float | None
+    oldest_unverified_s: float | None
+    complete: bool
+    subscribers: int
+    publishers: int

@@ -14,6 +14,11 @@ FIRST = ("unit", "property", "integration")
 """Folders of tests by speed; the others follow."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``make faults`` runs more rounds than a test run has time for."""
+    parser.addoption("--fault-rounds", type=int, default=2, help="rounds of each fault run")
+
+
 def require(condition: object, reason: str) -> None:
     """Go on only where ``condition`` holds: a laptop skips the test, CI fails it.
 

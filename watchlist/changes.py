@@ -37,7 +37,7 @@ Progress = Callable[[int], None]
 SMALL = 500
 """Operations that one script still does in some milliseconds."""
 _SMALL_BYTES = 256 << 10
-_PAGE, _PAGE_BYTES = 250, 256 << 10
+_PAGE, _PAGE_BYTES = 400, 256 << 10
 _UNDER_WAY = 4  # pages sent or being sent, while the next is made
 _LEASE_MS = 30_000
 _SLOW_PATIENCE_S = 5.0
@@ -109,7 +109,10 @@ class Changes:
             pages = _pages(first, rest)
             change = self._large(pages, note, floor, planned_on, exactly, progress)
         if change.changed:
-            self._history.trim()
+            try:
+                self._history.trim()
+            except StoreUnavailable as error:  # the next change will do it
+                log.warning("watchlist.untrimmed", message=str(error))
         return change
 
     def recover(self) -> bool:
@@ -144,7 +147,7 @@ class Changes:
         touched |= {("i", op[1]) for op in operations}
         while True:
             header = self._header(token, floor, "" if expected is None else expected, note)
-            said = self._patiently(
+            said = self._finally(
                 self._change,
                 [
                     *(self._keys.plates, self._keys.ids, self._keys.cancelled),
@@ -157,6 +160,8 @@ class Changes:
                 return Change(version, changed if not refusal else len(operations))
             if refusal != "moved" or planned_on is None:
                 raise Refused(*refusal.split(" ", 1))
+            if made := self._history.made_by(token, planned_on):
+                return Change(made.number, made.changed)  # the answer to it was lost
             self._check_since(planned_on, version, exactly, lambda found: touched & found)
             expected = version
 
@@ -254,7 +259,7 @@ class Changes:
 
         expected = began_on if planned_on is None else planned_on
         while True:
-            said = self._patiently(
+            said = self._finally(
                 self._commit,
                 [self._keys.plates, self._keys.changes, self._keys.lock, self._keys.undo(token)],
                 [*self._header(token, floor, expected, note), pages, who, _LEASE_MS],
@@ -282,16 +287,16 @@ class Changes:
         """Raise unless what changed since ``planned_on`` is none of our business."""
         if exactly or version < planned_on:
             raise WatchlistError(_moved(planned_on, version, None))
+        theirs: set[tuple[str, str]] = set()
         try:
-            changes = self._history.undone_by(planned_on)
+            for change in self._history.undone_by(planned_on):
+                for page in self._history.images(change.number):
+                    theirs |= page.keys()
         except WatchlistError:
             raise WatchlistError(_moved(planned_on, version, None)) from None
-        for change in changes:
-            for page in self._history.images(change.number):
-                both = touched_too(set(page))
-                if both:
-                    plates = sorted(name for kind, name in both if kind == "p")
-                    raise WatchlistError(_moved(planned_on, version, plates[0] if plates else None))
+        if both := touched_too(theirs):
+            plates = sorted(name for kind, name in both if kind == "p")
+            raise WatchlistError(_moved(planned_on, version, plates[0] if plates else None))
 
     def _settle(self, token: str, who: str) -> None:
         """Make plain what a large change has touched, and let the next one begin."""
@@ -338,6 +343,17 @@ class Changes:
                 if not _is_slow(error.__cause__) or time.monotonic() > deadline:
                     raise
                 time.sleep(0.1)
+
+    def _finally(self, script: Any, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        """Run the script that makes the change; where no answer comes it may have been made."""
+        try:
+            return self._patiently(script, keys, args)
+        except StoreUnavailable as error:
+            if isinstance(error.__cause__, redis.ResponseError):
+                raise  # it was refused
+            raise StoreUnavailable(
+                f"{error}; see checkpoint watchlist history whether the change was made"
+            ) from error.__cause__
 
     def _lost(self) -> str:
         return (

@@ -74,6 +74,15 @@ class History:
             )
         raise WatchlistError(f"the list never was at version {version}; see watchlist history")
 
+    def made_by(self, token: str, after: int) -> Version | None:
+        """The version later than ``after`` that a change made, by its token; None if it did not."""
+        for item in self._newest_first():
+            if (version := _version(item)).number <= after:
+                return None
+            if item[1].get(b"token") == token.encode():
+                return version
+        return None
+
     def images(self, version: int) -> Iterator[Images]:
         """What one version changed, as it was before, in pages.
 
@@ -130,12 +139,11 @@ class History:
                 within &= before is None or _version(item).at >= before
                 if length <= 1 or within:
                     return
-                size = int(item[1][b"bytes"])
-                undo = self._keys.undo(item[1].get(b"token", b"none").decode())
+                size, token = int(item[1][b"bytes"]), item[1][b"token"].decode()
+                keys = [self._keys.plates, self._keys.changes, self._keys.undo(token)]
                 with redis_errors(self._client):
-                    self._forget(
-                        keys=[self._keys.plates, self._keys.changes, undo], args=[item[0], size]
-                    )
+                    if not self._forget(keys=keys, args=[item[0], size, token]):
+                        return
                 length, kept = length - 1, kept - size
             if not oldest:
                 return

@@ -29,44 +29,80 @@ local version, bulk, pending = tonumber(about[1] or '0'), about[3], about[4]
 local entries = tonumber(about[5] or redis.call('HLEN', KEYS[2]))
 local own = nil          -- token of the large change that this script belongs to
 local spoilt = false     -- a field is written that a pending large change has another side of
-local cells, order = {}, {}
+local cells, order = {p = {}, i = {}, c = {}}, {}
+local NONE = {value = ''}  -- stands for a field that was read and is not there, until it is changed
 
--- before, token, after
-local function sides(value)
+-- A field to be read or changed; all are written at the end.
+local function take(kind, field, value)
+  local found
   local first = string.find(value, MARK, 1, true)
-  if not first then return value, nil, nil end
-  local second = string.find(value, MARK, first + 1, true)
-  return string.sub(value, 1, first - 1), string.sub(value, first + 1, second - 1),
-    string.sub(value, second + 1)
-end
-
--- A field to be read or changed; all are written at the end, by flush.
-local function cell(kind, field)
-  local name = kind .. field
-  local found = cells[name]
-  if found then return found end
-  local before, token, after = sides(redis.call('HGET', HASHES[kind], field) or '')
-  found = {kind = kind, field = field, before = before, value = before, token = token}
-  if token and token == own then
-    found.value = after
-  elseif token and token == bulk then
-    found.before, found.value = after, after
+  if not first then
+    found = {kind = kind, field = field, before = value, value = value, was = value}
+  else
+    local second = string.find(value, MARK, first + 1, true)
+    local before, token = string.sub(value, 1, first - 1), string.sub(value, first + 1, second - 1)
+    local now = before
+    if token == own or token == bulk then now = string.sub(value, second + 1) end
+    if token ~= own and token == bulk then before = now end
+    found = {kind = kind, field = field, before = before, value = now, was = now, token = token}
   end
-  found.was = found.value
-  cells[name] = found
+  cells[kind][field] = found
   order[#order + 1] = found
   return found
 end
 
+local function cell(kind, field)
+  local found = cells[kind][field]
+  if found == NONE then return take(kind, field, '') end
+  return found or take(kind, field, redis.call('HGET', HASHES[kind], field) or '')
+end
+
+-- Read at once what the operations will need, nearly always all of it.
+local function prefetch(first)
+  local wanted = {p = {}, i = {}, c = {}}
+  local function want(kind, field)
+    if cells[kind][field] == nil then
+      cells[kind][field] = false
+      local fields = wanted[kind]
+      fields[#fields + 1] = field
+    end
+  end
+  for at = first, #ARGV, 4 do
+    local kind = ARGV[at]
+    if kind == 'put' then
+      want('p', ARGV[at + 2])
+    elseif kind ~= 'cancel' then
+      want(kind, ARGV[at + 1])
+    end
+    if kind == 'put' or kind == 'cancel' then
+      want('i', ARGV[at + 1])
+      want('c', ARGV[at + 1])
+    end
+  end
+  for kind, fields in pairs(wanted) do
+    if #fields > 0 then
+      local values = redis.call('HMGET', HASHES[kind], unpack(fields))
+      for number = 1, #fields do
+        local value = values[number]
+        if value then take(kind, fields[number], value) else cells[kind][fields[number]] = NONE end
+      end
+    end
+  end
+end
+
 -- Take the line of one entry out of a plate's lines, or put another in its place.
 local function edit(at, id, line)
-  local value, start = at.value, id .. ' '
-  local first = 1
+  local value = at.value
+  if value == '' then
+    at.value = line or ''
+    return nil
+  end
+  local first, start = 1, id .. ' '
   if string.sub(value, 1, #start) ~= start then
     first = (string.find(value, '\n' .. start, 1, true) or -1) + 1
   end
   if first == 0 then
-    if line then at.value = value == '' and line or value .. '\n' .. line end
+    if line then at.value = value .. '\n' .. line end
     return nil
   end
   local last = (string.find(value, '\n', first, true) or #value + 1) - 1
@@ -81,21 +117,17 @@ end
 local changed, refusal = 0, nil
 
 local function put(id, plate, record)
-  if cell('c', id).value ~= '' then
+  if cells.c[id].value ~= '' then
     refusal = 'cancelled ' .. id
     return
   end
   local index, line = cell('i', id), id .. ' ' .. record
-  local taken = nil
   if index.value ~= '' and index.value ~= plate then
     edit(cell('p', index.value), id, nil)
   end
   local at = cell('p', plate)
-  taken = edit(at, id, line)
-  if #at.value > MOST then
-    refusal = 'full ' .. plate
-  end
-  if taken ~= line then changed = changed + 1 end
+  if edit(at, id, line) ~= line then changed = changed + 1 end
+  if #at.value > MOST then refusal = 'full ' .. plate end
   index.value = plate
 end
 
@@ -112,6 +144,7 @@ local function cancel(id, said)
 end
 
 local function operate(first)
+  prefetch(first)
   for at = first, #ARGV, 4 do
     local kind = ARGV[at]
     if kind == 'put' then
@@ -146,14 +179,27 @@ local function differences()
   return images, grown, patterns
 end
 
-local function store(one, value)
-  local pattern = one.kind == 'p' and string.find(one.field, '[?*]')
-  if value == '' then
-    redis.call('HDEL', HASHES[one.kind], one.field)
-    if pattern then redis.call('SREM', PATTERNS, one.field) end
-  else
-    redis.call('HSET', HASHES[one.kind], one.field, value)
-    if pattern then redis.call('SADD', PATTERNS, one.field) end
+-- Write fields: a value each, or '' to take it away. What is taken away goes first: Redis allows
+-- that even when it is out of memory, and then the rest too. So an entry can always be cancelled,
+-- and nothing can be added.
+local function store(written)
+  local sets, gone = {p = {}, i = {}, c = {}}, {p = {}, i = {}, c = {}}
+  for _, pair in ipairs(written) do
+    local one, value = pair[1], pair[2]
+    local words = value == '' and gone[one.kind] or sets[one.kind]
+    words[#words + 1] = one.field
+    if value ~= '' then words[#words + 1] = value end
+  end
+  for kind, fields in pairs(gone) do
+    if #fields > 0 then redis.call('HDEL', HASHES[kind], unpack(fields)) end
+  end
+  for kind, words in pairs(sets) do
+    if #words > 0 then redis.call('HSET', HASHES[kind], unpack(words)) end
+  end
+  for _, pair in ipairs(written) do
+    if pair[1].kind == 'p' and string.find(pair[1].field, '[?*]') then
+      redis.call(pair[2] == '' and 'SREM' or 'SADD', PATTERNS, pair[1].field)
+    end
   end
 end
 """
@@ -170,14 +216,11 @@ operate(11)
 if refusal then return {version, 0, refusal} end
 local images, grown, patterns = differences()
 if #images == 0 then return {version, 0, ''} end
--- First what Redis allows even when it is out of memory; the rest may follow then. So an entry
--- can always be cancelled, and nothing can be added.
+local written = {}
 for _, one in ipairs(order) do
-  if one.value == '' and one.was ~= '' then store(one, '') end
+  if one.value ~= one.was then written[#written + 1] = {one, one.value} end
 end
-for _, one in ipairs(order) do
-  if one.value ~= '' and one.value ~= one.was then store(one, one.value) end
-end
+store(written)
 if spoilt and pending then redis.call('HSET', KEYS[1], '@spoilt', pending) end
 local before = version
 version = math.max(version, tonumber(ARGV[4])) + 1
@@ -189,7 +232,7 @@ if patterns then redis.call('HSET', KEYS[1], '@patterns', string.format('%.0f', 
 local undo = table.concat(images, BETWEEN)
 redis.call('XADD', KEYS[5], string.format('%.0f-0', version), 'from', string.format('%.0f', before),
            'at', ARGV[2], 'by', ARGV[7], 'action', ARGV[8], 'reason', ARGV[9], 'case', ARGV[10],
-           'changed', changed, 'bytes', #undo, 'undo', undo)
+           'changed', changed, 'bytes', #undo, 'token', ARGV[1], 'undo', undo)
 redis.call('HINCRBY', KEYS[1], '@history', #undo)
 return {version, changed, ''}
 """
@@ -227,12 +270,14 @@ if refusal then return {0, refusal} end
 local images, grown, patterns = differences()
 local undo = table.concat(images, BETWEEN)
 redis.call('HSET', KEYS[6], ARGV[2], undo)
+local written = {}
 for _, one in ipairs(order) do
   if one.value ~= one.was then
-    store(one, one.value == one.before and one.before
-          or one.before .. MARK .. own .. MARK .. one.value)
+    local both = one.before .. MARK .. own .. MARK .. one.value
+    written[#written + 1] = {one, one.value == one.before and one.before or both}
   end
 end
+store(written)
 redis.call('HINCRBY', KEYS[6], '#pages', 1)
 redis.call('HINCRBY', KEYS[6], '#changed', changed)
 redis.call('HINCRBY', KEYS[6], '#grown', grown)
@@ -247,11 +292,12 @@ COMMIT = r"""
 -- KEYS: plates, changes, lock, undo
 -- ARGV: token, now, lineage, lowest version, version it must be at, schema, by, action, reason,
 --       case, pages staged, who (JSON), lease (ms)
-local about = redis.call('HMGET', KEYS[1], '@version', '@token', '@pending', '@spoilt', '@entries')
+local about = redis.call('HMGET', KEYS[1], '@version', '@bulk', '@pending', '@spoilt', '@entries')
 local version = tonumber(about[1] or '0')
-local staged = redis.call('HMGET', KEYS[4], '#pages', '#changed', '#grown', '#bytes', '#patterns')
+local staged = redis.call('HMGET', KEYS[4], '#pages', '#changed', '#grown', '#bytes', '#patterns',
+                          '#version')
 local changed = tonumber(staged[2] or '0')
-if about[2] == ARGV[1] then return {version, changed, 'again'} end
+if about[2] == ARGV[1] then return {tonumber(staged[6]), changed, 'again'} end
 if about[3] ~= ARGV[1] or staged[1] ~= ARGV[11]
    or (redis.call('GET', KEYS[3]) or ARGV[12]) ~= ARGV[12] then
   return {version, 0, 'lost'}
@@ -265,6 +311,7 @@ version = math.max(version, tonumber(ARGV[4])) + 1
 redis.call('XADD', KEYS[2], string.format('%.0f-0', version), 'from', string.format('%.0f', before),
            'at', ARGV[2], 'by', ARGV[7], 'action', ARGV[8], 'reason', ARGV[9], 'case', ARGV[10],
            'changed', changed, 'bytes', staged[4], 'token', ARGV[1], 'pages', staged[1])
+redis.call('HSET', KEYS[4], '#version', string.format('%.0f', version))
 redis.call('HINCRBY', KEYS[1], '@history', staged[4])
 redis.call('HSETNX', KEYS[1], '@lineage', ARGV[3])
 redis.call('HSET', KEYS[1], '@version', string.format('%.0f', version), '@updated_at', ARGV[2],
@@ -279,22 +326,32 @@ RESOLVE = r"""
 -- KEYS: plates, ids, cancelled, patterns, lock, undo    ARGV: token, page, who (JSON), lease (ms)
 -- Make the fields of one page plain: the new side if the change was committed, else the old.
 redis.call('PEXPIRE', KEYS[5], ARGV[4])  -- a write that is allowed even when out of memory
-local hashes = {p = KEYS[1], i = KEYS[2], c = KEYS[3]}
+local hashes, fields = {p = KEYS[1], i = KEYS[2], c = KEYS[3]}, {p = {}, i = {}, c = {}}
 local committed = redis.call('HGET', KEYS[1], '@bulk') == ARGV[1]
 local mark = '\29' .. ARGV[1] .. '\29'
 for item in string.gmatch(redis.call('HGET', KEYS[6], ARGV[2]) or '', '[^\30]+') do
-  local hash, field = hashes[string.sub(item, 1, 1)], string.match(item, '^.([^\31]*)')
-  local value = redis.call('HGET', hash, field)
-  local first, last = string.find(value or '', mark, 1, true)
-  if first then
-    local kept = committed and string.sub(value, last + 1) or string.sub(value, 1, first - 1)
-    if kept == '' then
-      redis.call('HDEL', hash, field)
-      if string.find(field, '[?*]') then redis.call('SREM', KEYS[4], field) end
-    else
-      redis.call('HSET', hash, field, kept)
+  local names = fields[string.sub(item, 1, 1)]
+  names[#names + 1] = string.sub(item, 2, string.find(item, '\31', 1, true) - 1)
+end
+for kind, names in pairs(fields) do
+  local values = #names > 0 and redis.call('HMGET', hashes[kind], unpack(names)) or {}
+  local sets, gone = {}, {}
+  for number, name in ipairs(names) do
+    local value = values[number] or ''
+    local first, last = string.find(value, mark, 1, true)
+    if first then
+      local kept = committed and string.sub(value, last + 1) or string.sub(value, 1, first - 1)
+      if kept ~= '' then
+        sets[#sets + 1] = name
+        sets[#sets + 1] = kept
+      else
+        gone[#gone + 1] = name
+        if string.find(name, '[?*]') then redis.call('SREM', KEYS[4], name) end
+      end
     end
   end
+  if #gone > 0 then redis.call('HDEL', hashes[kind], unpack(gone)) end
+  if #sets > 0 then redis.call('HSET', hashes[kind], unpack(sets)) end
 end
 return 1
 """
@@ -314,8 +371,9 @@ return 1
 """
 
 FORGET = r"""
--- KEYS: plates, changes, undo    ARGV: item of the stream, bytes of its undo log
--- The oldest version's before-images are given up.
+-- KEYS: plates, changes, undo    ARGV: item of the stream, bytes of its undo log, its token
+-- The oldest version's before-images are given up, unless they are still needed to settle it.
+if redis.call('HGET', KEYS[1], '@pending') == ARGV[3] then return 0 end
 if redis.call('XDEL', KEYS[2], ARGV[1]) == 1 then
   redis.call('UNLINK', KEYS[3])
   redis.call('HINCRBY', KEYS[1], '@history', -ARGV[2])

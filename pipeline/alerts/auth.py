@@ -20,12 +20,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from pipeline.access import Person, TokenStore, certificate_person
 from pipeline.alerts.limits import ip_of
-from pipeline.alerts.records import NamedBy
 from pipeline.alerts.status import CallRefused, Reason
 from pipeline.audit import AuditLog
 from pipeline.clock import Clock
 from pipeline.config import AccessRole, AccessSettings, AlertSettings
 from pipeline.errors import AccessError
+from pipeline.types import NamedBy
 
 _log = structlog.get_logger(__name__)
 
@@ -57,6 +57,8 @@ RULES: Final[Mapping[str, Rule]] = {
     SERVICE + "GetAlert": Rule(_ANY, "alerts.get", "see an alert"),
     SERVICE + "GetEvidence": Rule(_ANY, "alerts.evidence", "see evidence"),
     SERVICE + "GetStats": Rule(_ANY, "alerts.stats", "see statistics"),
+    SERVICE + "ListCheckpoints": Rule(_ANY, "alerts.checkpoints", "list checkpoints"),
+    SERVICE + "ReportStatus": Rule(None, "alerts.report", "report a checkpoint's status"),
     SERVICE + "ReviewAlert": Rule(_REVIEWERS, "alerts.review", "review an alert"),
     SERVICE + "EscalateAlert": Rule(_REVIEWERS, "alerts.escalate", "escalate an alert"),
 }

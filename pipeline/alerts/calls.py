@@ -10,6 +10,7 @@ import grpc
 
 from pipeline.alerts.feed import AlertFeed
 from pipeline.alerts.intake import Intake
+from pipeline.alerts.presence import Presence
 from pipeline.alerts.records import StoredAlert
 from pipeline.alerts.rules import LONGEST_ID
 from pipeline.alerts.status import CallRefused, Reason
@@ -29,6 +30,7 @@ class Calls:
         store: read and written through ``feed.call``.
         feed: what subscribers read.
         intake: takes what publishers send.
+        presence: which checkpoints are heard of.
         clock: for the times of arrival and review.
         stopping: set once the service has begun to stop; endless calls end then.
         heartbeat_s: how often a quiet subscriber is told where the feed stands.
@@ -39,6 +41,7 @@ class Calls:
         store: AlertStore,
         feed: AlertFeed,
         intake: Intake,
+        presence: Presence,
         clock: Clock,
         stopping: asyncio.Event,
         heartbeat_s: float,
@@ -46,6 +49,7 @@ class Calls:
         self.store = store
         self.feed = feed
         self.intake = intake
+        self.presence = presence
         self.clock = clock
         self.stopping = stopping
         self.heartbeat_s = heartbeat_s

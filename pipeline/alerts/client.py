@@ -1,11 +1,19 @@
-"""``CheckpointClient``: a plain, blocking client of the alert service."""
+"""``CheckpointClient``: a plain, blocking client of the alert service.
+
+    with CheckpointClient("alerts.example:50052", ca=Path("ca.pem"), token=token) as client:
+        for alert in client.subscribe(after=0):
+            print(alert.hit.passage.plate, alert.hit.entry.category)
+
+It is ``pipeline.alerts.CheckpointClient``; docs/alerts.md says what other languages do.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -16,9 +24,16 @@ import structlog
 from checkpoint.v1 import alerts_pb2 as pb
 from checkpoint.v1 import alerts_pb2_grpc
 from pipeline.alerts.channel import Backoff, explain, open_channel
-from pipeline.convert import alert_from_pb, match_kind_to_pb, review_state_to_pb
+from pipeline.convert import (
+    alert_from_pb,
+    match_kind_to_pb,
+    review_state_to_pb,
+)
+from pipeline.convert_history import history_from_pb, stats_from_pb
+from pipeline.convert_status import state_to_pb, status_from_pb
 from pipeline.errors import AlertServiceError
-from pipeline.types import Alert, MatchKind, ReviewState
+from pipeline.status import CheckpointState, CheckpointStatus
+from pipeline.types import Alert, AlertStats, HistoryEvent, MatchKind, ReviewState
 
 _log = structlog.get_logger(__name__)
 
@@ -45,9 +60,12 @@ class CheckpointClient:
     failure is an ``AlertServiceError`` that says what to do.
 
     Args:
-        target: ``host:port``, or ``unix:PATH``.
-        ca: PEM of the authority that signed the service's certificate; turns TLS on.
-        cert, key: PEM files of our own certificate, where the service asks for one.
+        target: ``host:port``, or ``unix:PATH``. Beyond this machine always over TLS.
+        ca: PEM of the authority that signed the service's certificate; without it the system's
+            authorities, and on loopback plain text.
+        cert, key: PEM files of our own certificate, where the service asks for one; the key with
+            mode 600.
+        token: our own bearer token; see ``pipeline.config.given_token``.
     """
 
     def __init__(
@@ -56,9 +74,11 @@ class CheckpointClient:
         ca: Path | None = None,
         cert: Path | None = None,
         key: Path | None = None,
+        *,
+        token: str | None = None,
     ) -> None:
         self.target = target
-        self._files = ca, cert, key
+        self._metadata = () if token is None else (("authorization", f"Bearer {token}"),)
         self._closed = threading.Event()
         self._channel = open_channel(target, ca, cert, key)
         self._stub: Any = alerts_pb2_grpc.AlertsStub(self._channel)  # type: ignore[no-untyped-call]
@@ -89,12 +109,17 @@ class CheckpointClient:
         categories: Sequence[str] = (),
         max_priority: int = 0,
         evidence: bool = False,
+        reviews: bool = False,
+        escalations: bool = False,
+        on_checkpoint: Callable[[CheckpointStatus], None] | None = None,
         backoff_max_s: float = 5.0,
     ) -> Iterator[Alert]:
         """Alerts in order, from beyond sequence ``after`` (None: from now on; 0: all).
 
         Goes on for ever: after a break it connects again and resumes behind the last sequence
         seen, and no (id, revision) is given twice. With ``evidence`` each alert carries its JPEG.
+        With ``reviews`` and ``escalations`` an alert comes again, as it then stands, after each.
+        ``on_checkpoint`` is told, in the same order, where a checkpoint has gone silent or is back.
 
         Raises:
             AlertServiceError: the service could not be reached at the first try, or refuses.
@@ -107,8 +132,17 @@ class CheckpointClient:
             categories=categories,
             max_priority=max_priority,
             include_evidence=evidence,
+            include_reviews=reviews,
+            include_escalations=escalations,
+            include_checkpoints=on_checkpoint is not None,
         )
-        return self._subscribe(request, backoff_max_s)
+        return self._subscribe(request, backoff_max_s, on_checkpoint or (lambda status: None))
+
+    def checkpoints(self, *states: CheckpointState) -> Sequence[CheckpointStatus]:
+        """What the service knows of every checkpoint, or of those in these states, by name."""
+        request = pb.ListCheckpointsRequest(states=[state_to_pb(state) for state in states])
+        response = self._ask(self._stub.ListCheckpoints, request)
+        return [status_from_pb(status) for status in response.checkpoints]
 
     def list(
         self,
@@ -118,6 +152,9 @@ class CheckpointClient:
         cameras: Sequence[str] = (),
         kinds: Sequence[MatchKind] = (),
         reviews: Sequence[ReviewState] = (),
+        categories: Sequence[str] = (),
+        max_priority: int = 0,
+        escalated_only: bool = False,
     ) -> list[Alert]:
         """The most recent alerts, each at its latest revision, most recent first."""
         request = pb.ListAlertsRequest(
@@ -126,6 +163,9 @@ class CheckpointClient:
             cameras=cameras,
             kinds=[match_kind_to_pb(kind) for kind in kinds],
             reviews=[review_state_to_pb(state) for state in reviews],
+            categories=categories,
+            max_priority=max_priority,
+            escalated_only=escalated_only,
         )
         alerts: list[Alert] = []
         while len(alerts) < limit:
@@ -141,16 +181,26 @@ class CheckpointClient:
         """One alert at its latest revision."""
         return alert_from_pb(self._ask(self._stub.GetAlert, pb.GetAlertRequest(id=alert_id)).alert)
 
+    def history(self, alert_id: str) -> Sequence[HistoryEvent]:
+        """Everything that happened to one alert, in order: revisions, reviews, escalations."""
+        response = self._ask(self._stub.GetAlert, pb.GetAlertRequest(id=alert_id))
+        return [history_from_pb(event) for event in response.history]
+
     def review(
         self,
         alert_id: str,
         decision: ReviewState,
-        reviewer: str,
+        reviewer: str = "",
         note: str = "",
         *,
+        outcome: str = "",
         seen_revision: int | None = None,
     ) -> Alert:
         """Confirm or reject an alert in a person's name; the alert as it then stands.
+
+        ``reviewer``: leave it empty with a token or a person's certificate, which name the person.
+        ``outcome``: what came of it, for example "stopped"; it can be added later by reviewing in
+        the same way again.
 
         Raises:
             AlertServiceError: someone has decided already (the message names who), or the alert
@@ -161,15 +211,35 @@ class CheckpointClient:
             decision=review_state_to_pb(decision),
             reviewer=reviewer,
             note=note,
+            outcome=outcome,
             seen_revision=seen_revision,
         )
         return alert_from_pb(self._ask(self._stub.ReviewAlert, request).alert)
+
+    def escalate(self, alert_id: str, person: str = "", note: str = "") -> Alert:
+        """Send an unreviewed alert up; the alert as it then stands. ``person``: as a reviewer.
+
+        Raises:
+            AlertServiceError: it was decided or escalated before; the message names who.
+        """
+        request = pb.EscalateAlertRequest(id=alert_id, person=person, note=note)
+        return alert_from_pb(self._ask(self._stub.EscalateAlert, request).alert)
+
+    def stats(
+        self, since: datetime | None = None, *, checkpoints: Sequence[str] = ()
+    ) -> AlertStats:
+        """Counts of the alerts since then; None: of the last 24 hours."""
+        request = pb.GetStatsRequest(checkpoints=checkpoints)
+        if since is not None:
+            request.since.FromDatetime(since)
+        return stats_from_pb(self._ask(self._stub.GetStats, request))
 
     def evidence(self, alert_id: str, revision: int | None = None) -> bytes:
         """The JPEG of one revision (None: the latest that has one), checked by its SHA-256."""
         request = pb.GetEvidenceRequest(id=alert_id, revision=revision)
         try:
-            pieces = list(self._stub.GetEvidence(request, timeout=_DEADLINE_S))
+            call = self._stub.GetEvidence(request, timeout=_DEADLINE_S, metadata=self._metadata)
+            pieces = list(call)
         except grpc.RpcError as error:
             raise explain(error, self.target) from error
         jpeg = b"".join(piece.piece for piece in pieces)
@@ -179,16 +249,21 @@ class CheckpointClient:
 
     def _ask(self, method: Any, request: Any) -> Any:
         try:
-            return method(request, timeout=_DEADLINE_S)
+            return method(request, timeout=_DEADLINE_S, metadata=self._metadata)
         except grpc.RpcError as error:
             raise explain(error, self.target) from error
 
-    def _subscribe(self, request: pb.SubscribeRequest, backoff_max_s: float) -> Iterator[Alert]:
+    def _subscribe(
+        self,
+        request: pb.SubscribeRequest,
+        backoff_max_s: float,
+        on_checkpoint: Callable[[CheckpointStatus], None],
+    ) -> Iterator[Alert]:
         seen: OrderedDict[tuple[str, int], None] = OrderedDict()
         backoff = Backoff(0.1, backoff_max_s)
         first = True
         while not self._closed.is_set():
-            call = self._stub.Subscribe(request)
+            call = self._stub.Subscribe(request, metadata=self._metadata)
             try:
                 for response in call:
                     first = False
@@ -198,10 +273,17 @@ class CheckpointClient:
                         request.after_sequence = response.cursor.sequence
                         request.feed_id = response.cursor.feed_id
                         continue
-                    if event != "alert":
+                    if event is None:  # of a newer service
                         continue
-                    alert = alert_from_pb(response.alert)
+                    if event == "checkpoint":
+                        request.after_sequence = response.checkpoint.sequence
+                        on_checkpoint(status_from_pb(response.checkpoint.status))
+                        continue
+                    alert = alert_from_pb(getattr(response, event))
                     request.after_sequence = alert.sequence
+                    if event != "alert":
+                        yield alert
+                        continue
                     key = alert.id, alert.hit.revision
                     if key not in seen:
                         seen[key] = None

@@ -15,10 +15,11 @@ from typing import Final
 import structlog
 
 from pipeline.alerts.feed import AlertFeed, FeedEvent
-from pipeline.alerts.records import EventKind, NamedBy, ReviewRefusedError
+from pipeline.alerts.records import EventKind, ReviewRefusedError
 from pipeline.alerts.store import AlertStore
 from pipeline.clock import Clock
 from pipeline.errors import StoreUnavailable
+from pipeline.types import NamedBy
 
 _log = structlog.get_logger(__name__)
 

@@ -13,10 +13,11 @@ from typing import Final
 import grpc
 import structlog
 
+from pipeline.alerts.auth import Access
 from pipeline.alerts.channel import check_address, is_loopback, read_pem
 from pipeline.certificates import certificate_info, key_belongs, read_certificate, read_key
 from pipeline.config import AccessSettings, AlertSettings, TlsSettings
-from pipeline.errors import AlertServiceError, ConfigError, InputError
+from pipeline.errors import AccessError, AlertServiceError, ConfigError, InputError
 
 _log = structlog.get_logger(__name__)
 
@@ -125,10 +126,11 @@ def check_certificate(tls: TlsSettings, now: datetime) -> None:
         )
 
 
-def tell_exposure(settings: AlertSettings, access: AccessSettings) -> None:
-    """Log, for each address, who may do what there."""
+def tell_exposure(settings: AlertSettings, access: Access, now: datetime) -> None:
+    """Log, for each address, who may do what there; and where nobody may yet."""
+    here = open_here(settings, access.settings)
     for one in listeners(settings):
-        if open_here(settings, access):
+        if here:
             lets = "everyone on this machine publish, watch and review, without credentials"
         elif one.certificates:
             lets = (
@@ -144,3 +146,17 @@ def tell_exposure(settings: AlertSettings, access: AccessSettings) -> None:
             tls=one.tls is not None,
             lets=lets,
         )
+        if not here and not one.certificates and not _any_token(access, now):
+            _log.warning(
+                "nobody can get in there yet: 'checkpoint access add' gives out tokens",
+                listen=one.address,
+            )
+
+
+def _any_token(access: Access, now: datetime) -> bool:
+    try:
+        found = access.tokens.tokens() if access.tokens else []
+    except AccessError as error:
+        _log.error("tokens cannot be looked up: every token is refused", reason=str(error))
+        return True
+    return any(one.state(now) == "valid" for one in found)

@@ -23,7 +23,7 @@ import structlog
 from checkpoint.v1 import alerts_pb2 as pb
 from pipeline.alerts.messages import alert_message
 from pipeline.alerts.pictures import Pictures
-from pipeline.alerts.records import EventKind, StoredAlert
+from pipeline.alerts.records import EventKind, StoredAlert, StoredChange
 from pipeline.alerts.store import AlertStore
 from pipeline.errors import ConfigError, StoreUnavailable
 
@@ -60,8 +60,8 @@ class FeedEvent:
 
     @property
     def alert(self) -> pb.Alert:
-        """The alert that it tells of."""
-        alert: pb.Alert = getattr(self.response, _TOLD_AS[self.kind])
+        """The alert that it tells of; an empty one where it tells of a checkpoint."""
+        alert: pb.Alert = getattr(self.response, _TOLD_AS.get(self.kind, "alert"))
         return alert
 
 
@@ -73,9 +73,13 @@ class Page:
     upto: int
 
 
-def feed_event(stored: StoredAlert) -> FeedEvent:
+def feed_event(stored: StoredAlert | StoredChange) -> FeedEvent:
     """The event for what the store holds."""
     response = pb.SubscribeResponse()
+    if isinstance(stored, StoredChange):
+        response.checkpoint.sequence = stored.sequence
+        response.checkpoint.status.ParseFromString(stored.status)
+        return FeedEvent.of(stored.sequence, EventKind.CHECKPOINT, response)
     getattr(response, _TOLD_AS[stored.kind]).CopyFrom(alert_message(stored))
     return FeedEvent.of(stored.sequence, stored.kind, response)
 
@@ -202,7 +206,7 @@ class AlertFeed:
 
     def _add(self, events: Sequence[FeedEvent]) -> None:
         for event in events:
-            if event.kind is not EventKind.HIT:
+            if event.kind in (EventKind.REVIEW, EventKind.ESCALATION):
                 self._carry(event)
             self._kept.append(event)
             self.end = event.sequence

@@ -42,7 +42,7 @@ _log = structlog.get_logger(__name__)
 _THREADS: Final = 2
 _LONGEST_S: Final = 30.0
 """A call with one answer is given up after this long, whatever the client's own deadline."""
-_LARGEST_REQUEST: Final = 32 * 1024
+_LARGEST_REQUEST: Final = 64 * 1024
 """Bytes of any message but a hit."""
 _RENEW_S: Final = 10.0
 _RETRY_S: Final = 1.0
@@ -129,7 +129,7 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                         Reason.DEADLINE, f"not done within {_LONGEST_S:g} s", retry_s=_RETRY_S
                     ) from None
                 except CallRefused as refused:
-                    await self._record(method, session.caller, message, refused)
+                    await self._record(method, session.caller, message, refused, "failed")
                     raise
 
         async def many_answers(request: Any, context: Context) -> None:
@@ -236,9 +236,14 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         await self._in_thread(self._authenticator.renew, caller)
 
     async def _record(
-        self, method: str, caller: Caller, message: Any, refused: CallRefused | None = None
+        self,
+        method: str,
+        caller: Caller,
+        message: Any,
+        refused: CallRefused | None = None,
+        how: str = "refused",
     ) -> None:
-        """Write down what a person does, before it is done, and where it was refused.
+        """Write down what a person does, before it is done; and where it was refused, or failed.
 
         Raises:
             CallRefused: it cannot be written down, so it must not be done.
@@ -254,10 +259,10 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         if message is not None:
             details |= _as_dict(message)
         if refused is not None:
-            details |= {"refused": refused.reason.value, "message": refused.message}
+            details |= {"why": refused.reason.value, "message": refused.message}
         record = {
             "actor": actor,
-            "action": rule.action + (".refused" if refused else ""),
+            "action": rule.action + (f".{how}" if refused else ""),
             "subject": str(details.pop("id", "")) or "alerts",
             "reason": str(details.pop("note", "")) or None,
             "origin": caller.address,
@@ -362,8 +367,11 @@ def _read(message: bytes, deserialise: Callable[[bytes], Any] | None, largest: i
     if deserialise is None:
         return message
     try:
-        return deserialise(message)
+        found = deserialise(message)
     except (DecodeError, ValueError) as error:
         raise CallRefused(
             Reason.MESSAGE_UNREADABLE, f"this message cannot be read: {error}"
         ) from None
+    if largest is not None:
+        _as_dict(found)  # a hit is looked at by ``rules.fault``
+    return found

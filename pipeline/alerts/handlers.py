@@ -23,7 +23,9 @@ def add_to_server(servicer: alerts_pb2_grpc.AlertsServicer, server: grpc.aio.Ser
     found.handlers["Subscribe"] = subscribe._replace(
         response_serializer=_Ready(subscribe.response_serializer)
     )
-    server.add_registered_method_handlers(found.service, found.handlers)  # type: ignore[attr-defined]
+    # Older versions of grpc.aio take handlers in this form alone.
+    handler = grpc.method_handlers_generic_handler(found.service, found.handlers)
+    server.add_generic_rpc_handlers((handler,))
 
 
 class _Found:

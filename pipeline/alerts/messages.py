@@ -8,13 +8,12 @@ from typing import Final
 from checkpoint.v1 import alerts_pb2 as pb
 from pipeline.alerts.records import (
     Act,
-    NamedBy,
     StoredAct,
     StoredAlert,
     StoredRevision,
 )
 from pipeline.convert import review_state_to_pb, timestamp_from_us
-from pipeline.types import ReviewState
+from pipeline.types import NamedBy, ReviewState
 
 _KINDS: Final = {
     Act.REVIEW: pb.HISTORY_KIND_REVIEW,

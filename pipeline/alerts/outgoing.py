@@ -33,6 +33,7 @@ class Outgoing:
         self._row = 0
         self._urgent_row = 0
         self._urgent: OrderedDict[str, list[int]] = OrderedDict()  # rows by hit, newest hit last
+        self._first: deque[WaitingHit] = deque()  # of the newest urgent hit
         self._ready: deque[WaitingHit] = deque()
 
     def next(self) -> WaitingHit | None:
@@ -45,9 +46,11 @@ class Outgoing:
             self._begin()
         if self._urgent_priority:
             self._look_for_urgent()
-        if self._urgent:
+        while self._urgent and not self._first:
             _, rows = self._urgent.popitem()
-            self._ready.extendleft(reversed(self._outbox.rows(rows)))
+            self._first.extend(self._outbox.rows(rows))
+        if self._first:
+            return self._first.popleft()
         if not self._ready:
             found = self._outbox.pending(_READ_HITS, self._row, self._urgent_priority)
             self._ready.extend(found)

@@ -33,6 +33,9 @@ WINDOW_BYTES: Final = 32 * 1024 * 1024
 
 _METHOD: Final = "/{}/Publish".format(pb.DESCRIPTOR.services_by_name["Alerts"].full_name)
 _FORGET_HITS: Final = 64
+_MESSAGE_HITS: Final = 64
+_MESSAGE_BYTES: Final = 1024 * 1024
+"""What waits goes into one message until it is so large; larger hits go alone."""
 _WAIT_S: Final = 0.2
 _SILENCE_S: Final = 30.0
 """With hits under way and no acknowledgement for this long, the connection is given up."""
@@ -166,12 +169,12 @@ class Publisher:
                     self._succeed()
                 acknowledged: list[HitKey] = []
                 for response in call:
-                    key = response.hit_id, response.revision
-                    more = requests.settle(key)
-                    if response.HasField("refusal"):
-                        self._set_aside(key, response.refusal)
-                    else:
-                        acknowledged.append(key)
+                    for answer in (response, *response.more):
+                        if answer.HasField("refusal"):
+                            self._set_aside((answer.hit_id, answer.revision), answer.refusal)
+                        else:
+                            acknowledged.append((answer.hit_id, answer.revision))
+                    more = requests.settle(response)
                     if not more or len(acknowledged) >= _FORGET_HITS:
                         self._forget(acknowledged)
                         acknowledged = []
@@ -239,28 +242,39 @@ class _Requests:
         return self
 
     def __next__(self) -> bytes:
-        while True:
-            try:
-                waiting = self._next_waiting()
-            except CheckpointError as error:  # the outbox cannot be read
-                if not self._over():
-                    self.failure = error
-                    self.call.cancel()
-                raise StopIteration from None
-            if waiting is None:
+        try:
+            first = self._next_waiting()
+            if first is None:
                 raise StopIteration
-            try:
-                parse_publish_request(waiting.payload)
-                return waiting.payload
-            except ValueError as error:
-                _log.error("unreadable hit set aside in the outbox", hit=waiting.hit_id)
-                self._outbox.refuse(waiting.key, str(error))
-                self.settle(waiting.key)
+            return self._message(first)
+        except CheckpointError as error:  # the outbox cannot be read
+            if not self._over():
+                self.failure = error
+                self.call.cancel()
+            raise StopIteration from None
 
-    def settle(self, key: HitKey) -> bool:
-        """One hit less under way; True while there are more."""
+    def _message(self, first: WaitingHit) -> bytes:
+        """One request with ``first`` and what waits behind it: what is there, and not too much."""
+        size = len(first.payload)
+        if size >= _MESSAGE_BYTES:
+            return first.payload
+        request = pb.PublishRequest()
+        request.ParseFromString(first.payload)
+        count = 1
+        while count < _MESSAGE_HITS and size < _MESSAGE_BYTES:
+            waiting = self._take()
+            if waiting is None:
+                break
+            request.more.append(parse_publish_request(waiting.payload).hit)
+            size += len(waiting.payload)
+            count += 1
+        return first.payload if count == 1 else request.SerializeToString()
+
+    def settle(self, response: pb.PublishResponse) -> bool:
+        """So many hits less under way; True while there are more."""
         with self._changed:
-            self._bytes -= self._under_way.pop(key, 0)
+            for answer in (response, *response.more):
+                self._bytes -= self._under_way.pop((answer.hit_id, answer.revision), 0)
             self._last_progress_s = time.monotonic()
             self._changed.notify_all()
             return bool(self._under_way)
@@ -277,22 +291,43 @@ class _Requests:
             self._changed.wait_for(lambda: self.call is not None or self._ended)
         while not self._over():
             with self._changed:
-                if len(self._under_way) >= WINDOW_HITS or self._bytes >= WINDOW_BYTES:
+                if self._full():
                     self._changed.wait(_WAIT_S)
                     self._give_up_if_silent()
                     continue
             arrivals = self._outbox.arrivals
-            waiting = self._outgoing.next()
+            waiting = self._take()
             if waiting is not None:
-                with self._changed:
-                    if not self._under_way:
-                        self._last_progress_s = time.monotonic()
-                    self._under_way[waiting.key] = len(waiting.payload)
-                    self._bytes += len(waiting.payload)
                 return waiting
             self._give_up_if_silent()
             self._outbox.wait(arrivals, _WAIT_S)
         return None
+
+    def _take(self) -> WaitingHit | None:
+        """The next hit, from now on under way; None where none waits or the window is full.
+
+        What cannot be read is set aside.
+        """
+        with self._changed:
+            if self._full():
+                return None
+        while (waiting := self._outgoing.next()) is not None:
+            try:
+                parse_publish_request(waiting.payload)
+            except ValueError as error:
+                _log.error("unreadable hit set aside in the outbox", hit=waiting.hit_id)
+                self._outbox.refuse(waiting.key, str(error))
+                continue
+            with self._changed:
+                if not self._under_way:
+                    self._last_progress_s = time.monotonic()
+                self._under_way[waiting.key] = len(waiting.payload)
+                self._bytes += len(waiting.payload)
+            return waiting
+        return None
+
+    def _full(self) -> bool:
+        return len(self._under_way) >= WINDOW_HITS or self._bytes >= WINDOW_BYTES
 
     def _over(self) -> bool:
         return self._ended or self._stopping.is_set()

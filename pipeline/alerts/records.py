@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from pipeline.types import NamedBy
+
 STANDING_FIELDS: Final = (
     "review",
     "reviewer",
@@ -27,15 +29,7 @@ class EventKind(StrEnum):
     HIT = "hit"
     REVIEW = "review"
     ESCALATION = "escalation"
-
-
-class NamedBy(StrEnum):
-    """How the service knows a person's name."""
-
-    TOKEN = "token"  # noqa: S105 (no token)
-    CERTIFICATE = "certificate"
-    REQUEST = "request"
-    SERVICE = "service"
+    CHECKPOINT = "checkpoint"
 
 
 class Act(StrEnum):
@@ -141,13 +135,32 @@ class StoredAlert:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredCheckpoint:
+    """What is known of a checkpoint; ``status`` is opaque. ``seen_us``: 0 if it never was."""
+
+    name: str
+    state: str
+    seen_us: int
+    status: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChange:
+    """An event of the feed: a checkpoint's state has changed; ``status`` is opaque."""
+
+    sequence: int
+    name: str
+    status: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class StoredPage:
     """Events of the feed in order; ``last`` is the number of the last that was looked at.
 
     ``more`` where the page was full: there may be events beyond ``last``.
     """
 
-    events: list[StoredAlert]
+    events: list[StoredAlert | StoredChange]
     last: int
     more: bool
 

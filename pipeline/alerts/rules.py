@@ -12,6 +12,9 @@ from pipeline.alerts.records import EventKind
 from pipeline.convert import MAX_EVIDENCE_BYTES, match_kind_from_pb
 
 LONGEST_ID: Final = 200
+LARGEST_HIT: Final = 128 * 1024
+"""Bytes of a hit without its JPEG; one of ours has about three thousand."""
+_FIRST_S, _LAST_S = -62_135_596_800, 253_402_300_799  # the years 1 to 9999
 
 
 def fault(hit: pb.Hit) -> pb.Refusal | None:
@@ -19,7 +22,11 @@ def fault(hit: pb.Hit) -> pb.Refusal | None:
     evidence = hit.passage.evidence
     checks = (
         ("hit.id", 0 < len(hit.id) <= LONGEST_ID, f"must have 1 to {LONGEST_ID} characters"),
-        ("hit.checkpoint", bool(hit.checkpoint), "must name the checkpoint"),
+        (
+            "hit.checkpoint",
+            0 < len(hit.checkpoint) <= LONGEST_ID,
+            f"must name the checkpoint in 1 to {LONGEST_ID} characters",
+        ),
         ("hit.passage.id", bool(hit.passage.id), "is missing"),
         ("hit.passage.camera", bool(hit.passage.camera), "is missing"),
         ("hit.entry.id", bool(hit.entry.id), "is missing"),
@@ -41,6 +48,34 @@ def fault(hit: pb.Hit) -> pb.Refusal | None:
     for name, right, message in checks:
         if not right:
             return pb.Refusal(field=name, message=message)
+    return _unreadable(hit)
+
+
+def _unreadable(hit: pb.Hit) -> pb.Refusal | None:
+    """What no subscriber could read. One such hit would stop them all."""
+    passage, entry = hit.passage, hit.entry
+    for name, stamp in (
+        ("hit.occurred_at", hit.occurred_at),
+        ("hit.passage.started_at", passage.started_at),
+        ("hit.passage.ended_at", passage.ended_at),
+        ("hit.entry.valid_from", entry.valid_from),
+        ("hit.entry.expires_at", entry.expires_at),
+    ):
+        if not (_FIRST_S <= stamp.seconds <= _LAST_S and 0 <= stamp.nanos < 1_000_000_000):
+            return pb.Refusal(field=name, message="must be a time in the years 1 to 9999")
+    if passage.HasField("char_probs"):
+        probs = passage.char_probs
+        if (
+            len(probs.values) != 4 * probs.slots * probs.characters
+            or len(probs.alphabet) != probs.characters - 1
+        ):
+            return pb.Refusal(
+                field="hit.passage.char_probs", message="size, shape and alphabet must agree"
+            )
+    if hit.ByteSize() - len(passage.evidence.jpeg) > LARGEST_HIT:
+        return pb.Refusal(
+            field="hit", message=f"must have at most {LARGEST_HIT} bytes without the JPEG"
+        )
     return None
 
 
@@ -50,6 +85,9 @@ def wanted_event(request: pb.SubscribeRequest, event: FeedEvent) -> bool:
         return False
     if event.kind is EventKind.ESCALATION and not request.include_escalations:
         return False
+    if event.kind is EventKind.CHECKPOINT:
+        name = event.response.checkpoint.status.checkpoint
+        return request.include_checkpoints and _among(name, request.checkpoints)
     hit = event.alert.hit
     return (
         _among(hit.checkpoint, request.checkpoints)

@@ -13,6 +13,7 @@ import shutil
 import tempfile
 import threading
 import time
+from collections.abc import Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
@@ -39,8 +40,11 @@ from pipeline.alerts.gate import Gate
 from pipeline.alerts.handlers import add_to_server
 from pipeline.alerts.intake import Intake
 from pipeline.alerts.limits import CallLimits
+from pipeline.alerts.presence import Presence
+from pipeline.alerts.province import Watch
+from pipeline.alerts.redis_checkpoints import RedisCheckpoints
+from pipeline.alerts.redis_store import RedisAlertStore
 from pipeline.alerts.servicer import AlertsServicer
-from pipeline.alerts.store import AlertStore
 from pipeline.clock import Clock, SystemClock
 from pipeline.config import AlertSettings
 from pipeline.errors import AlertServiceError, StoreUnavailable
@@ -79,6 +83,8 @@ class AlertService:
         heartbeat_s: how often a quiet subscriber is told where the feed stands.
         access: where tokens are looked up and where persons' actions are recorded; without it
             there are no persons but those of client certificates.
+        expected: names of checkpoints that must report.
+        silent_after_s: a checkpoint of which nothing was heard for so long is silent.
 
     Raises:
         ConfigError: it would listen beyond this machine without TLS.
@@ -94,13 +100,18 @@ class AlertService:
         clock: Clock | None = None,
         heartbeat_s: float = 5.0,
         access: Access | None = None,
+        expected: Collection[str] = (),
+        silent_after_s: float = 60.0,
     ) -> None:
         refuse_exposure(settings)
         self.addresses: tuple[str, ...] = ()
         """Every bound address, in the order of the settings."""
         self._settings = settings
         self._access = access or Access()
-        self._store = AlertStore(redis, prefix, own_server=own_server)
+        self._store = RedisAlertStore(redis, prefix, own_server=own_server)
+        self._checkpoints = RedisCheckpoints(self._store)
+        self._expected = frozenset(expected)
+        self._silent_after_s = silent_after_s
         self._clock = clock or SystemClock()
         self._heartbeat_s = heartbeat_s
         self._thread: threading.Thread | None = None
@@ -199,10 +210,13 @@ class AlertService:
         except StoreUnavailable as error:
             _log.warning("alert service starts without its store", reason=str(error))
         intake = Intake(self._store, feed)
-        add_to_server(
-            AlertsServicer(self._store, feed, intake, self._clock, stopping, self._heartbeat_s),
-            server,
+        watch = Watch(
+            self._checkpoints,
+            feed,
+            Presence(self._expected, self._silent_after_s, self._clock),
         )
+        calls = (self._store, feed, intake, watch.presence, self._clock)
+        add_to_server(AlertsServicer(*calls, stopping, self._heartbeat_s), server)
         escalate_after_s = self._settings.escalate_after_s
         escalator = Escalator(
             self._store, feed, self._clock, escalate_after_s, self._settings.escalate_priority
@@ -216,6 +230,7 @@ class AlertService:
         tasks = [
             asyncio.create_task(feed.follow()),
             asyncio.create_task(intake.run()),
+            asyncio.create_task(watch.run()),
             asyncio.create_task(_report_changes(changes, servicer)),
         ]
         if escalate_after_s:
@@ -224,7 +239,7 @@ class AlertService:
         try:
             ready.set_result(address)
             _log.info("alert service listens", address=address, tls=self._settings.tls is not None)
-            tell_exposure(self._settings, self._access.settings)
+            tell_exposure(self._settings, self._access, self._clock.now())
             await self._stop_requested.wait()
         finally:
             began = time.monotonic()
@@ -250,9 +265,15 @@ class AlertService:
     def _bind(self, server: grpc.aio.Server) -> str:
         """Listen; returns the first address. Our own publisher has a Unix socket to itself."""
         bound = [self._listen(server, one) for one in listeners(self._settings)]
-        self._local_folder = tempfile.mkdtemp(prefix="checkpoint-")  # mode 700
-        self._local = f"unix:{self._local_folder}/alerts.sock"
-        server.add_insecure_port(self._local)
+        try:
+            self._local_folder = tempfile.mkdtemp(prefix="checkpoint-")  # mode 700
+            self._local = f"unix:{self._local_folder}/alerts.sock"
+            server.add_insecure_port(self._local)
+        except (OSError, RuntimeError) as error:
+            raise AlertServiceError(
+                f"{tempfile.gettempdir()}: holds no socket of ours: {error}; set TMPDIR to a "
+                "folder with a short name that this user can write"
+            ) from error
         self.addresses = tuple(bound)
         return bound[0]
 

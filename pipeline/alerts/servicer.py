@@ -18,6 +18,7 @@ from checkpoint.v1 import alerts_pb2_grpc
 from pipeline.alerts import stats
 from pipeline.alerts.auth import CALLER
 from pipeline.alerts.calls import Context, checked_id, invalid, unknown
+from pipeline.alerts.checkpoint_calls import CheckpointCalls
 from pipeline.alerts.messages import alert_message, history_messages, review_messages
 from pipeline.alerts.records import (
     ReviewRefusal,
@@ -41,7 +42,7 @@ _LONGEST_NOTE: Final = 4_000
 _STATS_PERIOD: Final = timedelta(days=1)
 
 
-class AlertsServicer(StreamCalls, alerts_pb2_grpc.AlertsServicer):
+class AlertsServicer(StreamCalls, CheckpointCalls, alerts_pb2_grpc.AlertsServicer):
     """Answers the calls; lives in the service's event loop."""
 
     async def ListAlerts(  # noqa: N802, D102

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import itertools
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ import structlog
 
 from checkpoint.v1 import alerts_pb2 as pb
 from pipeline.alerts.auth import CALLER, Caller
-from pipeline.alerts.calls import RETRY_S, Calls, Context, stopping
+from pipeline.alerts.calls import RETRY_S, Calls, Context, invalid, stopping
 from pipeline.alerts.feed import AlertFeed, FeedEvent
 from pipeline.alerts.records import EventKind, NewHit
 from pipeline.alerts.rules import fault, wanted_event
@@ -20,8 +21,14 @@ from pipeline.errors import StoreUnavailable
 
 _log = structlog.get_logger(__name__)
 
-_BATCH_HITS: Final = 32
+_BATCH_HITS: Final = 64
+_QUEUED_REQUESTS: Final = 8
+_MOST_FURTHER: Final = 255
 _READ_EVENTS: Final = 64
+
+
+Hits = Sequence[pb.Hit]
+"""The hits of one request."""
 
 
 class StreamCalls(Calls):
@@ -32,14 +39,17 @@ class StreamCalls(Calls):
     ) -> AsyncIterator[pb.PublishResponse]:
         caller = CALLER.get()
         await context.send_initial_metadata(())  # tells the publisher that it is connected
-        queue: asyncio.Queue[pb.PublishRequest | None] = asyncio.Queue(_BATCH_HITS)
+        queue: asyncio.Queue[Hits | None] = asyncio.Queue(_QUEUED_REQUESTS)
         reader = asyncio.create_task(_read(request_iterator, queue))
         stopped = asyncio.create_task(self.stopping.wait())
         with self._counted_publisher():
             try:
                 while batch := await _next_batch(queue, stopped):
                     allowed, refused = _allowed(caller, batch)
-                    for answer in await self._store_batch(allowed):
+                    answers = iter(await self._store(allowed))
+                    for hits in allowed:
+                        answer, *more = itertools.islice(answers, len(hits))
+                        answer.more.extend(more)
                         yield answer
                     if refused is not None:
                         raise refused
@@ -84,12 +94,12 @@ class StreamCalls(Calls):
                     cursor = event.sequence
                 cursor = max(cursor, page.upto)
 
-    async def _store_batch(self, batch: list[pb.PublishRequest]) -> list[pb.PublishResponse]:
-        """Store what can be stored, in order, and answer each request."""
+    async def _store(self, batch: Sequence[Hits]) -> list[pb.PublishResponse]:
+        """Store what can be stored, in order, and answer each hit."""
+        hits = [hit for group in batch for hit in group]
         answers: list[pb.PublishResponse] = []
         new: list[NewHit] = []
-        for request in batch:
-            hit = request.hit
+        for hit in hits:
             answer = pb.PublishResponse(hit_id=hit.id, revision=hit.revision)
             refusal = fault(hit)
             if refusal is not None:
@@ -109,11 +119,12 @@ class StreamCalls(Calls):
             raise CallRefused(
                 Reason.STORE_UNAVAILABLE, f"{error}; send again", retry_s=RETRY_S
             ) from None
-        for answer in answers:
+        for hit, answer in zip(hits, answers, strict=True):
             if not answer.HasField("refusal"):
                 published = next(stored)
                 answer.sequence = published.sequence
                 answer.duplicate = published.duplicate
+                self.presence.hit(hit)
         return answers
 
     async def _response(self, request: pb.SubscribeRequest, event: FeedEvent) -> bytes:
@@ -153,27 +164,29 @@ def _check_serving(feed: AlertFeed) -> None:
         raise CallRefused(Reason.STORE_UNAVAILABLE, feed.problem, retry_s=RETRY_S)
 
 
-def _allowed(
-    caller: Caller, batch: list[pb.PublishRequest]
-) -> tuple[list[pb.PublishRequest], CallRefused | None]:
+def _allowed(caller: Caller, batch: list[Hits]) -> tuple[list[Hits], CallRefused | None]:
     """The hits up to the first that this caller may not publish, and why not that one."""
-    for place, request in enumerate(batch):
-        try:
-            if request.hit.checkpoint:  # one that names none can be stored for nobody: see fault
-                caller.check_publishes(request.hit.checkpoint)
-        except CallRefused as refused:
-            return batch[:place], refused
+    for place, hits in enumerate(batch):
+        for number, hit in enumerate(hits):
+            try:
+                if hit.checkpoint:  # one that names none can be stored for nobody: see fault
+                    caller.check_publishes(hit.checkpoint)
+            except CallRefused as refused:
+                before = [*batch[:place], hits[:number]]
+                return [group for group in before if group], refused
     return batch, None
 
 
 async def _read(
-    requests: AsyncIterator[pb.PublishRequest], queue: asyncio.Queue[pb.PublishRequest | None]
+    requests: AsyncIterator[pb.PublishRequest], queue: asyncio.Queue[Hits | None]
 ) -> CallRefused | None:
     """Move requests into the bounded queue, then None; returns what was wrong with the last."""
     wrong = None
     try:
         async for request in requests:
-            await queue.put(request)
+            if len(request.more) > _MOST_FURTHER:
+                raise invalid("more", f"must be at most {_MOST_FURTHER}")
+            await queue.put([request.hit, *request.more])
     except CallRefused as refused:
         wrong = refused
     except Exception as error:
@@ -182,22 +195,21 @@ async def _read(
     return wrong
 
 
-async def _next_batch(
-    queue: asyncio.Queue[pb.PublishRequest | None], stopped: asyncio.Task[Any]
-) -> list[pb.PublishRequest]:
+async def _next_batch(queue: asyncio.Queue[Hits | None], stopped: asyncio.Task[Any]) -> list[Hits]:
     """What has arrived, at least one; empty at the end of the stream or of the service."""
     first = asyncio.create_task(queue.get())
     await asyncio.wait({first, stopped}, return_when=asyncio.FIRST_COMPLETED)
     if not first.done():
         first.cancel()
         return []
-    batch = []
-    request = first.result()
-    while request is not None:
-        batch.append(request)
-        if queue.empty() or len(batch) == _BATCH_HITS:
+    batch: list[Hits] = []
+    hits, count = first.result(), 0
+    while hits is not None:
+        batch.append(hits)
+        count += len(hits)
+        if queue.empty() or count >= _BATCH_HITS:
             return batch
-        request = queue.get_nowait()
+        hits = queue.get_nowait()
     if batch:
         queue.put_nowait(None)
     return batch

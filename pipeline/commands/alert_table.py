@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.display import KIND_STYLES, RETRACTED_STYLE, meaning, plate_text
-from pipeline.types import Alert, Hit, ReviewState
+from pipeline.types import Alert, Hit, NamedBy, ReviewState
 from watchlist.patterns import is_pattern
 
 _PRIORITY_STYLES: Final = {1: "bold white on #b00020", 2: "bold #e65100", 3: "", 4: "dim"}
@@ -170,9 +170,16 @@ def _state(alert: Alert) -> Text:
         cell.append(f"\npassed {duration(max(ago_s, 0.0))} before\n")
     cell.append(f" {alert.review.value.upper()} ", style=_REVIEW_STYLES[alert.review])
     if alert.reviewer:
-        cell.append(f"\nby {alert.reviewer}")
+        unchecked = " (name unchecked)" if alert.reviewer_named_by is NamedBy.REQUEST else ""
+        cell.append(f"\nby {alert.reviewer}{unchecked}")
     if alert.review_note:
         cell.append(f"\n{alert.review_note}", style="italic")
+    if alert.outcome:
+        cell.append(f"\n{alert.outcome}", style="bold")
+    if alert.escalated_by:
+        cell.append("\n")
+        cell.append(" ESCALATED ", style="bold white on #e65100")
+        cell.append(f"\nby {alert.escalated_by}")
     old = hit.list_age_s > _OLD_LIST_S
     cell.append(f"\nlist {duration(hit.list_age_s)} old", style="bold #e65100" if old else "dim")
     return cell

@@ -1,39 +1,42 @@
-"""``checkpoint alerts``: watch, list and review alerts, as a client of the alert service."""
+"""``checkpoint alerts``: watch, list, review and escalate alerts, as a client of the service."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
-from pipeline import config
-from pipeline.alerts.channel import dial_target
-from pipeline.alerts.client import CheckpointClient
-from pipeline.commands.alert_table import AlertTable
-from pipeline.errors import ConfigError
-from pipeline.types import Alert, MatchKind, ReviewState
-
-DEFAULT_TARGET = "127.0.0.1:50051"
+from pipeline.commands.alert_checkpoints import checkpoints
+from pipeline.commands.alert_checkpoints import show as show_checkpoint
+from pipeline.commands.alert_client import Connected, with_client
+from pipeline.commands.alert_table import AlertTable, duration
+from pipeline.events import alert as alert_event
+from pipeline.types import Alert, AlertStats, HistoryEvent, MatchKind, ReviewState
 
 app = typer.Typer(no_args_is_help=True)
+app.command()(checkpoints)
 
-Target = Annotated[
-    str | None,
-    typer.Option(help=f"host:port of the alert service; default: --config's, or {DEFAULT_TARGET}."),
-]
-Config = Annotated[
-    Path | None, typer.Option("--config", help="Take address and certificates from this file.")
-]
-Ca = Annotated[Path | None, typer.Option(help="PEM of the service's authority: use TLS.")]
-Cert = Annotated[Path | None, typer.Option(help="PEM of our own certificate.")]
-Key = Annotated[Path | None, typer.Option(help="PEM of our own key.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line, for machines.")]
+AlertId = Annotated[str, typer.Argument(metavar="ID", help="Id of the alert.")]
 Camera = Annotated[list[str] | None, typer.Option(help="Only this camera; may be repeated.")]
+Checkpoint = Annotated[
+    list[str] | None, typer.Option(help="Only this checkpoint; may be repeated.")
+]
 Kind = Annotated[list[MatchKind] | None, typer.Option(help="Only this kind; may be repeated.")]
+Category = Annotated[list[str] | None, typer.Option(help="Only this category; may be repeated.")]
+Priority = Annotated[
+    int, typer.Option(min=0, max=4, help="Only this urgent or more: 1 act now … 4 note.")
+]
+Reviewer = Annotated[
+    str,
+    typer.Option(help="Your name, where no token says it; default: your user name."),
+]
 
 
 class Decision(StrEnum):
@@ -47,54 +50,75 @@ _STATES = {Decision.CONFIRM: ReviewState.CONFIRMED, Decision.REJECT: ReviewState
 
 
 @app.command()
+@with_client
 def watch(
-    target: Target = None,
-    file: Config = None,
+    connected: Connected,
     after: Annotated[
         int | None, typer.Option(min=0, help="Start after this number (0: everything).")
     ] = None,
     as_json: AsJson = False,
     count: Annotated[int | None, typer.Option(min=1, help="Stop after so many alerts.")] = None,
+    checkpoint: Checkpoint = None,
     camera: Camera = None,
     kind: Kind = None,
-    ca: Ca = None,
-    cert: Cert = None,
-    key: Key = None,
+    category: Category = None,
+    priority: Priority = 0,
+    changes: Annotated[
+        bool, typer.Option(help="Alerts again, after each review and escalation.")
+    ] = False,
 ) -> None:
     """Print alerts as they come, until Ctrl-C."""
-    with _client(target, file, ca, cert, key) as client:
-        table = None if as_json else AlertTable(Console())
-        if table is not None:
-            note = f"Alerts of {client.target}, as they come. Ctrl-C ends."
-            Console(stderr=True).print(note, style="dim")
-        alerts = client.subscribe(after, cameras=camera or (), kinds=kind or ())
-        try:
-            for number, alert in enumerate(alerts, start=1):
-                _show(alert, table)
-                if number == count:
-                    break
-        except KeyboardInterrupt:
-            return
+    table = None if as_json else AlertTable(Console())
+    if table is not None:
+        note = f"Alerts of {connected.client.target}, as they come. Ctrl-C ends."
+        Console(stderr=True).print(note, style="dim")
+    alerts = connected.client.subscribe(
+        after,
+        checkpoints=checkpoint or (),
+        cameras=camera or (),
+        kinds=kind or (),
+        categories=category or (),
+        max_priority=priority,
+        reviews=changes,
+        escalations=changes,
+        on_checkpoint=lambda status: show_checkpoint(status, as_json, Console(stderr=True)),
+    )
+    try:
+        for number, alert in enumerate(alerts, start=1):
+            _show(alert, table)
+            if number == count:
+                break
+    except KeyboardInterrupt:
+        return
 
 
 @app.command(name="list")
+@with_client
 def list_alerts(
-    target: Target = None,
-    file: Config = None,
+    connected: Connected,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 20,
     review: Annotated[
         list[ReviewState] | None, typer.Option(help="Only in this state; may be repeated.")
     ] = None,
     as_json: AsJson = False,
+    checkpoint: Checkpoint = None,
     camera: Camera = None,
     kind: Kind = None,
-    ca: Ca = None,
-    cert: Cert = None,
-    key: Key = None,
+    category: Category = None,
+    priority: Priority = 0,
+    escalated: Annotated[bool, typer.Option("--escalated", help="Only escalated ones.")] = False,
 ) -> None:
     """Print the most recent alerts, the latest last."""
-    with _client(target, file, ca, cert, key) as client:
-        alerts = client.list(limit, cameras=camera or (), kinds=kind or (), reviews=review or ())
+    alerts = connected.client.list(
+        limit,
+        checkpoints=checkpoint or (),
+        cameras=camera or (),
+        kinds=kind or (),
+        reviews=review or (),
+        categories=category or (),
+        max_priority=priority,
+        escalated_only=escalated,
+    )
     table = None if as_json else AlertTable(Console())
     for alert in reversed(alerts):
         _show(alert, table)
@@ -103,64 +127,74 @@ def list_alerts(
 
 
 @app.command()
+@with_client
+def show(connected: Connected, alert: AlertId, as_json: AsJson = False) -> None:
+    """Print one alert and everything that happened to it."""
+    found = connected.client.get(alert)
+    history = connected.client.history(alert)
+    if as_json:
+        events = [_history_event(event) for event in history]
+        print(json.dumps({**alert_event(found), "history": events}, ensure_ascii=False))
+        return
+    AlertTable(Console()).add(found)
+    table = Table("when", "what", "who", "said")
+    for event in history:
+        table.add_row(*_history_row(event))
+    Console().print(table)
+
+
+@app.command()
+@with_client
 def review(
-    alert: Annotated[str, typer.Argument(metavar="ID", help="Id of the alert.")],
+    connected: Connected,
+    alert: AlertId,
     decision: Annotated[Decision, typer.Argument(help="What you have found.")],
-    reviewer: Annotated[str, typer.Option(help="Your name: the decision stands in it.")],
+    reviewer: Reviewer = "",
     note: Annotated[str, typer.Option(help="What you have to add.")] = "",
-    target: Target = None,
-    file: Config = None,
+    outcome: Annotated[
+        str, typer.Option(help="What came of it, e.g. stopped; can be added later.")
+    ] = "",
     as_json: AsJson = False,
-    ca: Ca = None,
-    cert: Cert = None,
-    key: Key = None,
 ) -> None:
     """Confirm or reject an alert; the first decision stands."""
-    with _client(target, file, ca, cert, key) as client:
-        decided = client.review(alert, _STATES[decision], reviewer, note)
+    decided = connected.client.review(
+        alert, _STATES[decision], reviewer or connected.person, note, outcome=outcome
+    )
     _show(decided, None if as_json else AlertTable(Console()))
 
 
-def alert_event(alert: Alert) -> dict[str, Any]:
-    """One alert as a JSON object; unknown values are null."""
-    hit, passage, entry = alert.hit, alert.hit.passage, alert.hit.entry
-    return {
-        "event": "alert",
-        "sequence": alert.sequence,
-        "id": alert.id,
-        "revision": hit.revision,
-        "occurred_at": hit.occurred_at.isoformat(),
-        "received_at": alert.received_at.isoformat(),
-        "checkpoint": hit.checkpoint,
-        "camera": passage.camera,
-        "lane": passage.lane,
-        "passage": passage.id,
-        "plate": passage.plate,
-        "class": passage.plate_class.value if passage.plate_class else None,
-        "vehicle": {
-            "class": passage.vehicle_class.value if passage.vehicle_class else None,
-            "colour": passage.vehicle_colour.value if passage.vehicle_colour else None,
-        },
-        "kind": hit.kind.value,
-        "probability": round(hit.probability, 4),
-        "reading": hit.reading,
-        "retracted": hit.retracted,
-        "late": hit.late,
-        "passed_at": passage.ended_at.isoformat(),
-        "mismatches": list(hit.mismatches),
-        "entry": entry.id,
-        "entry_plate": entry.plate,
-        "category": entry.category,
-        "priority": entry.priority,
-        "disposition": entry.disposition,
-        "list_version": hit.list_version,
-        "list_age_s": round(hit.list_age_s, 1),
-        "review": alert.review.value,
-        "reviewer": alert.reviewer,
-        "note": alert.review_note,
-        "evidence": passage.evidence.path if passage.evidence else None,
-        "evidence_sha256": passage.evidence.sha256 if passage.evidence else None,
-    }
+@app.command()
+@with_client
+def escalate(
+    connected: Connected,
+    alert: AlertId,
+    reviewer: Reviewer = "",
+    note: Annotated[str, typer.Option(help="Why.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Send an alert that nobody has reviewed up to whoever watches for escalations."""
+    escalated = connected.client.escalate(alert, reviewer or connected.person, note)
+    _show(escalated, None if as_json else AlertTable(Console()))
+
+
+@app.command()
+@with_client
+def stats(
+    connected: Connected,
+    hours: Annotated[float, typer.Option(min=0.1, help="Of the last so many hours.")] = 24.0,
+    checkpoint: Checkpoint = None,
+    as_json: AsJson = False,
+) -> None:
+    """Count alerts, and what became of them."""
+    since = datetime.now(UTC) - timedelta(hours=hours)
+    counted = connected.client.stats(since, checkpoints=checkpoint or ())
+    if as_json:
+        print(json.dumps(dataclasses.asdict(counted), ensure_ascii=False, default=_iso))
+        return
+    table = Table("what", "alerts", title=f"The last {hours:g} h")
+    for what, number in _stats_rows(counted):
+        table.add_row(what, number)
+    Console().print(table)
 
 
 def _show(alert: Alert, table: AlertTable | None) -> None:
@@ -170,18 +204,50 @@ def _show(alert: Alert, table: AlertTable | None) -> None:
         table.add(alert)
 
 
-def _client(
-    target: str | None, file: Path | None, ca: Path | None, cert: Path | None, key: Path | None
-) -> CheckpointClient:
-    """A client after the options, or else the configuration, or else the default."""
-    if file is not None:
-        settings = config.load(file).alerts
-        target = target or settings.target or dial_target(settings.listen)
-        ca = ca or settings.target_ca
-        if ca and settings.tls and not (cert or key):
-            cert, key = settings.tls.certificate, settings.tls.key
-        if settings.tls and not settings.target and ca is None:
-            raise ConfigError(
-                f"{file}: the service speaks TLS: name its authority as alerts.target_ca or --ca"
-            )
-    return CheckpointClient(target or DEFAULT_TARGET, ca, cert, key)
+def _history_event(event: HistoryEvent) -> dict[str, Any]:
+    return {
+        "at": event.at.isoformat(),
+        "kind": event.kind.value,
+        "revision": event.revision,
+        "sequence": event.sequence,
+        "person": event.person,
+        "named_by": event.named_by.value if event.named_by else None,
+        "decision": event.decision.value if event.decision else None,
+        "note": event.note,
+        "outcome": event.outcome,
+        "plate": event.hit.passage.plate if event.hit else None,
+        "match": event.hit.kind.value if event.hit else None,
+        "retracted": event.hit.retracted if event.hit else None,
+    }
+
+
+def _history_row(event: HistoryEvent) -> tuple[str, str, str, str]:
+    what = event.decision.value if event.decision else event.kind.value
+    said = [one for one in (event.note, event.outcome and f"outcome: {event.outcome}") if one]
+    if event.hit is not None:
+        what = f"revision {event.revision}"
+        said = [event.hit.kind.value, event.hit.passage.plate or "unread"]
+        said += ["retracted"] if event.hit.retracted else []
+    who = event.person or ""
+    if event.named_by:
+        who += f" (by {event.named_by.value})"
+    return f"{event.at.astimezone():%Y-%m-%d %H:%M:%S}", what, who, "; ".join(said)
+
+
+def _stats_rows(counted: AlertStats) -> list[tuple[str, str]]:
+    rows = [("all" if counted.complete else "the latest (there are more)", str(counted.alerts))]
+    for name in ("unverified", "confirmed", "rejected", "escalated", "retracted"):
+        rows.append((name, str(getattr(counted, name))))
+    for name in ("category", "kind", "checkpoint", "priority", "outcome"):
+        for value, number in sorted(getattr(counted, f"by_{name}").items()):
+            rows.append((f"{name}: {value}", str(number)))
+    if counted.median_review_s is not None:
+        rows.append(("median time to a review", duration(counted.median_review_s)))
+    if counted.oldest_unverified_s is not None:
+        rows.append(("oldest unverified", duration(counted.oldest_unverified_s)))
+    rows.append(("subscribers now", str(counted.subscribers)))
+    return rows
+
+
+def _iso(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

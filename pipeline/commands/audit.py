@@ -31,6 +31,7 @@ from pipeline.commands.acting import (
 )
 from pipeline.errors import ConfigError, InputError
 from watchlist.sheets import guard
+from watchlist.tables import plural
 
 app = typer.Typer(help="The record of who did what, and why.", no_args_is_help=True)
 
@@ -76,7 +77,7 @@ def verify(
         print(json.dumps(summary))
     elif not found.findings:
         print(
-            f"{path}: {found.count} records, all as they were written.\n"
+            f"{path}: {plural(found.count, 'record', 'records')}, all as they were written.\n"
             f"Note this somewhere else, to hold the log to it later: {head.sequence}:{head.hash}"
         )
     if found.findings:
@@ -131,7 +132,9 @@ def export(
             write(record)
             count += 1
     if file is not None:
-        Console(highlight=False).print(f"{count} records written to {file}", soft_wrap=True)
+        Console(highlight=False).print(
+            f"{plural(count, 'record', 'records')} written to {file}", soft_wrap=True
+        )
 
 
 def _csv_writer(out: TextIO) -> Callable[[AuditRecord], None]:

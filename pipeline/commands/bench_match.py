@@ -68,7 +68,7 @@ def _print(report: bench.Report, console: Console) -> None:
         f"{report.patterns:,} patterns of {report.masks} masks",
         title_justify="left",
         box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
+        padding=0,
     )
     kinds = [kind.value for kind in MatchKind]
     for heading in ("plates", "passages/s", "doubtful/s", "CPU µs", "p50 ms", "p99 ms", *kinds):

@@ -19,7 +19,9 @@ def serve(
     file: Annotated[Path, typer.Option("--config", help="The checkpoint.toml to serve from.")],
 ) -> None:
     """Run the alert service until Ctrl-C or SIGTERM."""
-    settings = config.load(file).model_copy(update={"roles": (Role.ALERTS,)})
+    settings = config.load(file)
+    if Role.PROVINCE not in settings.roles:
+        settings = settings.model_copy(update={"roles": (Role.ALERTS,)})
     with stop_requests() as stop, Runtime(settings) as runtime:
         while not stop.wait(_TICK_S):
             runtime.check()

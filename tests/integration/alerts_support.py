@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -12,11 +11,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
-import pytest
 import redis
 
 from pipeline.alerts.publisher import Publisher
 from pipeline.alerts.service import AlertService
+from pipeline.certificates import Authority
 from pipeline.config import AlertSettings, WatchlistSettings
 from pipeline.convert import publish_request
 from pipeline.types import (
@@ -119,13 +118,15 @@ class RedisServer:
         self.folder = folder
         self.socket = folder / "r.sock"
         self._options = options
+        self.inside: tuple[str, ...] = ()
+        """What stands before the command: see ``tests/support/disks.py``."""
         self._path, _ = find_server(at_least)
         self._process: subprocess.Popen[bytes] | None = None
         self.clients: list[redis.Redis] = []
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        command = [self._path, "--port", "0", "--unixsocket", "r.sock", "--dir", "."]
+        command = [*self.inside, self._path, "--port", "0", "--unixsocket", "r.sock", "--dir", "."]
         command += ["--save", "", "--appendonly", "yes", "--appendfsync", "always"]
         self._process = subprocess.Popen(
             [*command, *self._options], cwd=self.folder, stdout=subprocess.DEVNULL
@@ -144,6 +145,10 @@ class RedisServer:
         assert self._process is not None
         self._process.kill()
         self._process.wait()
+
+    def ended(self) -> bool:
+        """Whether it has ended by itself."""
+        return self._process is not None and self._process.poll() is not None
 
     def client(self) -> redis.Redis:
         """A client as the pipeline makes them."""
@@ -173,25 +178,14 @@ def redis_server(
         server.close()
 
 
-def make_certificates(folder: Path) -> None:
-    """A small authority, and certificates for ``server`` (localhost) and ``client``, as PEM."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("openssl is not installed")
-
-    def run(*arguments: str) -> None:
-        subprocess.run([openssl, *arguments], cwd=folder, check=True, capture_output=True)
-
-    new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    run("req", "-x509", *new_key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=test ca",
-        "-days", "2")  # fmt: skip
-    for name in ("server", "client"):
-        run("req", *new_key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj",
-            f"/CN={name}")  # fmt: skip
-        (folder / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
-        run("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-out",
-            f"{name}.pem", "-days", "2", "-CAcreateserial", "-extfile", "names")  # fmt: skip
-        (folder / f"{name}.key").chmod(0o600)
+def make_certificates(folder: Path, *clients: str) -> Authority:
+    """A small authority, and certificates for ``server`` (localhost), ``client`` and others."""
+    authority, now = Authority(folder), datetime.now(UTC)
+    authority.make("test authority", now)
+    authority.issue("server", ("localhost", "127.0.0.1"), now)
+    for name in ("client", *clients):
+        authority.issue(name, (), now)
+    return authority
 
 
 def wait_until(condition: object, timeout_s: float = 5.0) -> None:

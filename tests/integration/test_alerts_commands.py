@@ -5,17 +5,25 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
+from pipeline.access import AccessRole, operating_system_person, token_store
 from pipeline.alerts.client import CheckpointClient
 from pipeline.alerts.publisher import Publisher
-from pipeline.errors import AlertServiceError
+from pipeline.audit import AUDIT_FILE, records
+from pipeline.commands import alerts
+from pipeline.config import load
+from pipeline.errors import AlertServiceError, CheckpointError
 from pipeline.outbox import Outbox
 from pipeline.types import MatchKind
 from tests.integration.alerts_support import (
@@ -190,3 +198,99 @@ def test_alerts_outlive_a_killed_serve_with_its_embedded_redis(tmp_path: Path) -
     process.terminate()
     process.communicate(timeout=5)
     assert process.returncode == 0
+
+
+def here(*arguments: str, env: dict[str, str] | None = None) -> Result:
+    """A command of ``alerts`` in this process: what it prints, and its error."""
+    done = CliRunner().invoke(alerts.app, list(arguments), env={"COLUMNS": "120", **(env or {})})
+    if isinstance(done.exception, CheckpointError):
+        done.exit_code = done.exception.exit_status
+    return done
+
+
+def said_of(done: Result) -> str:
+    return f"{done.exception or ''}{done.stderr}"
+
+
+def test_escalate_stats_and_show(target: str) -> None:
+    done = here("escalate", "hit-0", "--note", "two cars", "--target", target, "--json")
+    assert done.exit_code == 0, said_of(done)
+    event = json.loads(done.stdout)
+    assert event["escalation_note"] == "two cars"
+    assert event["escalated_by"] == operating_system_person().name
+    done = here("review", "hit-0", "reject", "--outcome", "gone", "--target", target)
+    assert done.exit_code == 0, said_of(done)
+    assert "unchecked" in done.stdout
+    assert "ESCALATED" in done.stdout
+    done = here("list", "--escalated", "--target", target, "--json")
+    assert [json.loads(line)["id"] for line in done.stdout.splitlines()] == ["hit-0"]
+    done = here("stats", "--target", target, "--json")
+    stats = json.loads(done.stdout)
+    assert (stats["alerts"], stats["escalated"], stats["by_outcome"]) == (3, 1, {"gone": 1})
+    assert "category: stolen" in here("stats", "--target", target).stdout
+    done = here("show", "hit-0", "--target", target, "--json")
+    history = json.loads(done.stdout)["history"]
+    assert [one["kind"] for one in history] == ["hit", "escalation", "review"]
+    assert [one["named_by"] for one in history] == [None, "request", "request"]
+    assert "escalation" in here("show", "hit-0", "--target", target).stdout
+
+
+@pytest.fixture(scope="module")
+def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """A ``checkpoint serve`` that requires credentials on loopback, too: configuration, address."""
+    folder = tmp_path_factory.mktemp("closed")
+    path = folder / "checkpoint.toml"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    path.write_text(
+        f'data_dir = "{folder}/var"\n[alerts]\nlisten = "{address}"\n[access]\nrequired = true\n'
+    )
+    process = start("serve", "--config", str(path))
+    assert process.stdout is not None
+    while "alert service listens" not in (line := process.stdout.readline()):
+        assert line
+    yield path, address
+    process.send_signal(signal.SIGTERM)
+    rest, _ = process.communicate(timeout=10)
+    assert process.returncode == 0, rest
+
+
+def test_commands_show_a_token_from_a_file_or_the_environment(
+    closed: tuple[Path, str], tmp_path: Path
+) -> None:
+    config, _ = closed
+    issued = token_store(load(config)).issue(
+        "Wang Wei", {AccessRole.VIEWER}, timedelta(days=1), given_by="test"
+    )
+    file = tmp_path / "token"
+    file.write_text(issued.token)
+    file.chmod(0o600)
+    mine = ("--config", str(config))
+    done = here("list", *mine)
+    assert done.exit_code == 1
+    assert "give a token with --token-file or in CHECKPOINT_TOKEN" in said_of(done)
+    said = [done]
+    for more, env in (
+        (("--token-file", str(file)), {}),
+        ((), {"CHECKPOINT_TOKEN": issued.token}),
+    ):
+        done = here("list", *mine, *more, env=env)
+        assert (done.exit_code, done.stderr) == (0, "no alerts\n")
+        said.append(done)
+    done = here("review", "x", "confirm", *mine, "--token-file", str(file))
+    assert done.exit_code == 1
+    assert "Wang Wei may not review an alert" in said_of(done)
+    said.append(done)
+    file.chmod(0o644)
+    done = here("list", *mine, "--token-file", str(file))
+    assert done.exit_code == 1
+    assert "chmod 600" in said_of(done)
+    for one in (*said, done):
+        assert issued.token not in one.output + said_of(one)
+    found = records(load(config).data_dir / AUDIT_FILE)
+    assert [one.action for one in found if one.actor == "Wang Wei"] == [
+        "alerts.list",
+        "alerts.list",
+        "alerts.review.refused",
+    ]

@@ -11,6 +11,7 @@ import redis
 
 from pipeline.alerts.client import CheckpointClient
 from pipeline.alerts.records import NewHit
+from pipeline.alerts.redis_store import RedisAlertStore
 from pipeline.alerts.reviewed import ReviewedAlerts
 from pipeline.alerts.store import AlertStore
 from pipeline.convert import hit_to_pb
@@ -28,7 +29,7 @@ def client(tmp_path: Path) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def store(client: redis.Redis) -> AlertStore:
-    made = AlertStore(client, own_server=True)
+    made = RedisAlertStore(client, own_server=True)
     made.connect()
     return made
 

@@ -267,7 +267,7 @@ def test_a_hit_that_cannot_be_stored_holds_up_no_other(
     publish(publisher, 2)
     assert [alert.id for alert in client.list()] == ["hit-2"]
     assert publisher._outbox.refused() == [
-        (("hit-1", 0), "hit.checkpoint: must name the checkpoint")
+        (("hit-1", 0), "hit.checkpoint: must name the checkpoint in 1 to 200 characters")
     ]
     assert publisher.state().refused == 1
 
@@ -312,7 +312,7 @@ def test_health_and_reflection_answer(service: AlertService) -> None:
 
 
 def test_a_port_in_use_is_said(service: AlertService, server: RedisServer) -> None:
-    second = AlertService(AlertSettings(listen=service.local_target), server.client())
+    second = AlertService(AlertSettings(listen=service.addresses[0]), server.client())
     with pytest.raises(AlertServiceError, match="another process uses"):
         second.start()
 

@@ -48,7 +48,7 @@ def guarded(certificates: Path, tmp_path: Path) -> Iterator[tuple[AlertService, 
 def test_mutual_tls_carries_a_hit_and_refuses_who_shows_no_certificate(
     guarded: tuple[AlertService, str], certificates: Path, tmp_path: Path
 ) -> None:
-    _, target = guarded
+    service, target = guarded
     files = {
         "ca": certificates / "ca.pem",
         "cert": certificates / "client.pem",
@@ -57,11 +57,11 @@ def test_mutual_tls_carries_a_hit_and_refuses_who_shows_no_certificate(
     outbox = Outbox(tmp_path / "outbox.db")
     publisher = Publisher(outbox, target, **files)
     publisher.start()
-    submit(publisher, make_hit(1))
+    submit(publisher, make_hit(1, checkpoint="client"))
     assert publisher.flush(5) == 0
     publisher.stop()
     outbox.close()
-    with CheckpointClient(target, **files) as client:
+    with CheckpointClient(service.local_target) as client:
         assert next(client.subscribe(0)).id == "hit-1"
     with (
         CheckpointClient(target, files["ca"]) as client,
@@ -120,5 +120,8 @@ def test_a_missing_or_wrong_key_is_said(certificates: Path, tmp_path: Path) -> N
     with pytest.raises(ConfigError, match=r"alerts\.tls\.key = .*gone\.key: cannot be read"):
         start(certificates / "gone.key")
     (tmp_path / "wrong.key").write_text("no key")
+    with pytest.raises(ConfigError, match=r"wrong\.key: others may read this key; chmod 600"):
+        start(tmp_path / "wrong.key")
+    (tmp_path / "wrong.key").chmod(0o600)
     with pytest.raises(AlertServiceError, match="certificate and key belong together"):
         start(tmp_path / "wrong.key")

@@ -259,7 +259,7 @@ def test_old_audit_records_go(place: Place) -> None:
     place.remote.count = 1
     place.sweeper.sweep()
     said = place.recorded()
-    assert [one.action for one in said] == ["retention.delete", "audit.pruned"]
+    assert [one.action for one in said] == ["retention.delete", "audit.prune"]
     assert said[0].sequence == 2
 
 

@@ -177,7 +177,8 @@ def test_in_a_cluster_the_list_is_found_where_it_is(tmp_path: Path) -> None:
     for folder in folders:
         folder.mkdir()
     slot = key_slot(b"{checkpoint}:watchlist:plates")
-    options = ("--cluster-enabled", "yes", "--requirepass", "s3cret")
+    options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1500")
+    options += ("--requirepass", "s3cret")
     with contextlib.ExitStack() as stack:
         ports = [
             stack.enter_context(

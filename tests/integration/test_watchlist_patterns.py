@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 import redis
+from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
-from pipeline.cli import app
 from pipeline.clock import ManualClock
+from pipeline.commands.watchlist import app
 from pipeline.config import WatchlistSettings
 from pipeline.errors import StoreUnavailable, WatchlistError
 from pipeline.types import WatchlistEntry
@@ -171,11 +172,11 @@ def test_a_pattern_on_the_command_line(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(tmp_path)
 
     def run(*args: str) -> str:
-        done = CliRunner().invoke(app, ["watchlist", *args])
+        done = CliRunner().invoke(app, list(args))
         assert done.exit_code == 0, (done.output, done.exception)
         return done.stdout
 
-    with open_redis(WatchlistSettings(), Path("var")):
+    with capture_logs(), open_redis(WatchlistSettings(), Path("var")):
         said = ["--category", "stolen", "--disposition", "stop", "--reason", "reported"]
         said += ["--case", "C-1", "--authoriser", "Wang", "--expires", "+30d"]
         assert "辽A?23*" in run("add", "辽ａ·？23＊", *said)

@@ -24,6 +24,7 @@ from pipeline.types import (
     Evidence,
     Hit,
     MatchKind,
+    NamedBy,
     Passage,
     PlateClass,
     ReviewState,
@@ -119,6 +120,13 @@ ALERT = st.builds(
     review=member(ReviewState),
     reviewer=maybe(TEXT),
     review_note=maybe(TEXT),
+    reviewed_at=maybe(TIME),
+    reviewer_named_by=maybe(member(NamedBy)),
+    outcome=maybe(TEXT),
+    escalated_at=maybe(TIME),
+    escalated_by=maybe(TEXT),
+    escalation_note=maybe(TEXT),
+    escalation_named_by=maybe(member(NamedBy)),
 )
 
 

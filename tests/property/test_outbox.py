@@ -21,11 +21,26 @@ class OutboxMachine(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp())
         self.outbox = Outbox(self.folder / "outbox.db")
         self.model: dict[tuple[str, int], bytes] = {}
+        self.priorities: dict[tuple[str, int], int] = {}
 
     @rule(key=KEYS, payload=st.binary(max_size=20))
     def put(self, key: tuple[str, int], payload: bytes) -> None:
         assert self.outbox.put(*key, payload) == (key not in self.model)
-        self.model.setdefault(key, payload)
+        if key not in self.model:
+            self.model[key] = payload
+            self.priorities[key] = 4
+
+    @rule(
+        hits=st.lists(st.tuples(KEYS, st.binary(max_size=20), st.integers(1, 4)), max_size=6),
+    )
+    def put_all(self, hits: list[tuple[tuple[str, int], bytes, int]]) -> None:
+        new = {key for key, _, _ in hits} - set(self.model)
+        rows = [(*key, payload, priority) for key, payload, priority in hits]
+        assert self.outbox.put_all(rows) == len(new)
+        for key, payload, priority in hits:
+            if key not in self.model:
+                self.model[key] = payload
+                self.priorities[key] = priority
 
     @rule(keys=st.lists(KEYS, max_size=4))
     def done(self, keys: list[tuple[str, int]]) -> None:
@@ -53,6 +68,18 @@ class OutboxMachine(RuleBasedStateMachine):
             keys += [one.key for one in page]
             row = page[-1].row
         assert keys == list(self.model)
+
+    @rule()
+    def fold(self) -> None:
+        self.outbox._fold(0)
+
+    @rule(priority=st.integers(1, 4))
+    def the_urgent_and_the_others_are_all(self, priority: int) -> None:
+        rows = [row for row, _ in self.outbox.urgent(priority)]
+        urgent = [one.key for one in self.outbox.rows(rows)]
+        others = [one.key for one in self.outbox.pending(100, above_priority=priority)]
+        assert urgent == [key for key in self.model if self.priorities[key] <= priority]
+        assert others == [key for key in self.model if self.priorities[key] > priority]
 
     @invariant()
     def holds_what_the_model_holds(self) -> None:

@@ -130,7 +130,7 @@ def test_compose_mounts_what_is_there() -> None:
     yaml = pytest.importorskip("yaml")
     compose = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
     made = {Path(secret["file"]).name for secret in compose["secrets"].values()}
-    assert made == {"ca.pem", "alerts.pem", "alerts.key"}
+    assert made == {"ca.pem", "alerts.pem", "alerts.key", "recognise.pem", "recognise.key"}
     for service in compose["services"].values():
         assert service["read_only"] is True
         assert service["cap_drop"] == ["ALL"]

@@ -88,6 +88,13 @@ class HistoryKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     HISTORY_KIND_REVIEW: _ClassVar[HistoryKind]
     HISTORY_KIND_DOCUMENT: _ClassVar[HistoryKind]
     HISTORY_KIND_ESCALATION: _ClassVar[HistoryKind]
+
+class CheckpointState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CHECKPOINT_STATE_UNSPECIFIED: _ClassVar[CheckpointState]
+    CHECKPOINT_STATE_EXPECTED: _ClassVar[CheckpointState]
+    CHECKPOINT_STATE_ONLINE: _ClassVar[CheckpointState]
+    CHECKPOINT_STATE_SILENT: _ClassVar[CheckpointState]
 PLATE_CLASS_UNSPECIFIED: PlateClass
 PLATE_CLASS_BLUE: PlateClass
 PLATE_CLASS_YELLOW_SINGLE: PlateClass
@@ -145,6 +152,10 @@ HISTORY_KIND_HIT: HistoryKind
 HISTORY_KIND_REVIEW: HistoryKind
 HISTORY_KIND_DOCUMENT: HistoryKind
 HISTORY_KIND_ESCALATION: HistoryKind
+CHECKPOINT_STATE_UNSPECIFIED: CheckpointState
+CHECKPOINT_STATE_EXPECTED: CheckpointState
+CHECKPOINT_STATE_ONLINE: CheckpointState
+CHECKPOINT_STATE_SILENT: CheckpointState
 
 class CharacterProbabilities(_message.Message):
     __slots__ = ("slots", "characters", "values", "alphabet")
@@ -355,24 +366,28 @@ class HistoryEvent(_message.Message):
     def __init__(self, at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., kind: _Optional[_Union[HistoryKind, str]] = ..., revision: _Optional[int] = ..., sequence: _Optional[int] = ..., person: _Optional[str] = ..., named_by: _Optional[_Union[NamedBy, str]] = ..., decision: _Optional[_Union[ReviewState, str]] = ..., note: _Optional[str] = ..., outcome: _Optional[str] = ..., hit: _Optional[_Union[Hit, _Mapping]] = ...) -> None: ...
 
 class PublishRequest(_message.Message):
-    __slots__ = ("hit",)
+    __slots__ = ("hit", "more")
     HIT_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
     hit: Hit
-    def __init__(self, hit: _Optional[_Union[Hit, _Mapping]] = ...) -> None: ...
+    more: _containers.RepeatedCompositeFieldContainer[Hit]
+    def __init__(self, hit: _Optional[_Union[Hit, _Mapping]] = ..., more: _Optional[_Iterable[_Union[Hit, _Mapping]]] = ...) -> None: ...
 
 class PublishResponse(_message.Message):
-    __slots__ = ("hit_id", "revision", "sequence", "duplicate", "refusal")
+    __slots__ = ("hit_id", "revision", "sequence", "duplicate", "refusal", "more")
     HIT_ID_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     DUPLICATE_FIELD_NUMBER: _ClassVar[int]
     REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
     hit_id: str
     revision: int
     sequence: int
     duplicate: bool
     refusal: Refusal
-    def __init__(self, hit_id: _Optional[str] = ..., revision: _Optional[int] = ..., sequence: _Optional[int] = ..., duplicate: bool = ..., refusal: _Optional[_Union[Refusal, _Mapping]] = ...) -> None: ...
+    more: _containers.RepeatedCompositeFieldContainer[PublishResponse]
+    def __init__(self, hit_id: _Optional[str] = ..., revision: _Optional[int] = ..., sequence: _Optional[int] = ..., duplicate: bool = ..., refusal: _Optional[_Union[Refusal, _Mapping]] = ..., more: _Optional[_Iterable[_Union[PublishResponse, _Mapping]]] = ...) -> None: ...
 
 class Refusal(_message.Message):
     __slots__ = ("field", "message")
@@ -383,7 +398,7 @@ class Refusal(_message.Message):
     def __init__(self, field: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class SubscribeRequest(_message.Message):
-    __slots__ = ("after_sequence", "feed_id", "checkpoints", "cameras", "kinds", "categories", "max_priority", "include_evidence", "include_reviews", "include_escalations")
+    __slots__ = ("after_sequence", "feed_id", "checkpoints", "cameras", "kinds", "categories", "max_priority", "include_evidence", "include_reviews", "include_escalations", "include_checkpoints")
     AFTER_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     FEED_ID_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINTS_FIELD_NUMBER: _ClassVar[int]
@@ -394,6 +409,7 @@ class SubscribeRequest(_message.Message):
     INCLUDE_EVIDENCE_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_REVIEWS_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_ESCALATIONS_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_CHECKPOINTS_FIELD_NUMBER: _ClassVar[int]
     after_sequence: int
     feed_id: str
     checkpoints: _containers.RepeatedScalarFieldContainer[str]
@@ -404,19 +420,22 @@ class SubscribeRequest(_message.Message):
     include_evidence: bool
     include_reviews: bool
     include_escalations: bool
-    def __init__(self, after_sequence: _Optional[int] = ..., feed_id: _Optional[str] = ..., checkpoints: _Optional[_Iterable[str]] = ..., cameras: _Optional[_Iterable[str]] = ..., kinds: _Optional[_Iterable[_Union[MatchKind, str]]] = ..., categories: _Optional[_Iterable[str]] = ..., max_priority: _Optional[int] = ..., include_evidence: bool = ..., include_reviews: bool = ..., include_escalations: bool = ...) -> None: ...
+    include_checkpoints: bool
+    def __init__(self, after_sequence: _Optional[int] = ..., feed_id: _Optional[str] = ..., checkpoints: _Optional[_Iterable[str]] = ..., cameras: _Optional[_Iterable[str]] = ..., kinds: _Optional[_Iterable[_Union[MatchKind, str]]] = ..., categories: _Optional[_Iterable[str]] = ..., max_priority: _Optional[int] = ..., include_evidence: bool = ..., include_reviews: bool = ..., include_escalations: bool = ..., include_checkpoints: bool = ...) -> None: ...
 
 class SubscribeResponse(_message.Message):
-    __slots__ = ("cursor", "alert", "reviewed", "escalated")
+    __slots__ = ("cursor", "alert", "reviewed", "escalated", "checkpoint")
     CURSOR_FIELD_NUMBER: _ClassVar[int]
     ALERT_FIELD_NUMBER: _ClassVar[int]
     REVIEWED_FIELD_NUMBER: _ClassVar[int]
     ESCALATED_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     cursor: Cursor
     alert: Alert
     reviewed: Alert
     escalated: Alert
-    def __init__(self, cursor: _Optional[_Union[Cursor, _Mapping]] = ..., alert: _Optional[_Union[Alert, _Mapping]] = ..., reviewed: _Optional[_Union[Alert, _Mapping]] = ..., escalated: _Optional[_Union[Alert, _Mapping]] = ...) -> None: ...
+    checkpoint: CheckpointEvent
+    def __init__(self, cursor: _Optional[_Union[Cursor, _Mapping]] = ..., alert: _Optional[_Union[Alert, _Mapping]] = ..., reviewed: _Optional[_Union[Alert, _Mapping]] = ..., escalated: _Optional[_Union[Alert, _Mapping]] = ..., checkpoint: _Optional[_Union[CheckpointEvent, _Mapping]] = ...) -> None: ...
 
 class Cursor(_message.Message):
     __slots__ = ("sequence", "feed_id")
@@ -610,3 +629,83 @@ class GetEvidenceResponse(_message.Message):
     sha256: str
     total_bytes: int
     def __init__(self, piece: _Optional[bytes] = ..., sha256: _Optional[str] = ..., total_bytes: _Optional[int] = ...) -> None: ...
+
+class Problem(_message.Message):
+    __slots__ = ("component", "message")
+    COMPONENT_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    component: str
+    message: str
+    def __init__(self, component: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
+
+class CheckpointReport(_message.Message):
+    __slots__ = ("checkpoint", "reported_at", "started_at", "version", "waiting_hits", "oldest_waiting_s", "list_version", "list_age_s", "problems")
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    REPORTED_AT_FIELD_NUMBER: _ClassVar[int]
+    STARTED_AT_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    WAITING_HITS_FIELD_NUMBER: _ClassVar[int]
+    OLDEST_WAITING_S_FIELD_NUMBER: _ClassVar[int]
+    LIST_VERSION_FIELD_NUMBER: _ClassVar[int]
+    LIST_AGE_S_FIELD_NUMBER: _ClassVar[int]
+    PROBLEMS_FIELD_NUMBER: _ClassVar[int]
+    checkpoint: str
+    reported_at: _timestamp_pb2.Timestamp
+    started_at: _timestamp_pb2.Timestamp
+    version: str
+    waiting_hits: int
+    oldest_waiting_s: float
+    list_version: int
+    list_age_s: float
+    problems: _containers.RepeatedCompositeFieldContainer[Problem]
+    def __init__(self, checkpoint: _Optional[str] = ..., reported_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., version: _Optional[str] = ..., waiting_hits: _Optional[int] = ..., oldest_waiting_s: _Optional[float] = ..., list_version: _Optional[int] = ..., list_age_s: _Optional[float] = ..., problems: _Optional[_Iterable[_Union[Problem, _Mapping]]] = ...) -> None: ...
+
+class CheckpointStatus(_message.Message):
+    __slots__ = ("checkpoint", "state", "since", "last_seen_at", "lag_s", "clock_ahead_s", "report")
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEEN_AT_FIELD_NUMBER: _ClassVar[int]
+    LAG_S_FIELD_NUMBER: _ClassVar[int]
+    CLOCK_AHEAD_S_FIELD_NUMBER: _ClassVar[int]
+    REPORT_FIELD_NUMBER: _ClassVar[int]
+    checkpoint: str
+    state: CheckpointState
+    since: _timestamp_pb2.Timestamp
+    last_seen_at: _timestamp_pb2.Timestamp
+    lag_s: float
+    clock_ahead_s: float
+    report: CheckpointReport
+    def __init__(self, checkpoint: _Optional[str] = ..., state: _Optional[_Union[CheckpointState, str]] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_seen_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., lag_s: _Optional[float] = ..., clock_ahead_s: _Optional[float] = ..., report: _Optional[_Union[CheckpointReport, _Mapping]] = ...) -> None: ...
+
+class CheckpointEvent(_message.Message):
+    __slots__ = ("sequence", "status")
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    status: CheckpointStatus
+    def __init__(self, sequence: _Optional[int] = ..., status: _Optional[_Union[CheckpointStatus, _Mapping]] = ...) -> None: ...
+
+class ReportStatusRequest(_message.Message):
+    __slots__ = ("report",)
+    REPORT_FIELD_NUMBER: _ClassVar[int]
+    report: CheckpointReport
+    def __init__(self, report: _Optional[_Union[CheckpointReport, _Mapping]] = ...) -> None: ...
+
+class ReportStatusResponse(_message.Message):
+    __slots__ = ("received_at",)
+    RECEIVED_AT_FIELD_NUMBER: _ClassVar[int]
+    received_at: _timestamp_pb2.Timestamp
+    def __init__(self, received_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ListCheckpointsRequest(_message.Message):
+    __slots__ = ("states",)
+    STATES_FIELD_NUMBER: _ClassVar[int]
+    states: _containers.RepeatedScalarFieldContainer[CheckpointState]
+    def __init__(self, states: _Optional[_Iterable[_Union[CheckpointState, str]]] = ...) -> None: ...
+
+class ListCheckpointsResponse(_message.Message):
+    __slots__ = ("checkpoints",)
+    CHECKPOINTS_FIELD_NUMBER: _ClassVar[int]
+    checkpoints: _containers.RepeatedCompositeFieldContainer[CheckpointStatus]
+    def __init__(self, checkpoints: _Optional[_Iterable[_Union[CheckpointStatus, _Mapping]]] = ...) -> None: ...

@@ -75,6 +75,16 @@ class AlertsStub(object):
                 request_serializer=checkpoint_dot_v1_dot_alerts__pb2.GetEvidenceRequest.SerializeToString,
                 response_deserializer=checkpoint_dot_v1_dot_alerts__pb2.GetEvidenceResponse.FromString,
                 _registered_method=True)
+        self.ReportStatus = channel.unary_unary(
+                '/checkpoint.v1.Alerts/ReportStatus',
+                request_serializer=checkpoint_dot_v1_dot_alerts__pb2.ReportStatusRequest.SerializeToString,
+                response_deserializer=checkpoint_dot_v1_dot_alerts__pb2.ReportStatusResponse.FromString,
+                _registered_method=True)
+        self.ListCheckpoints = channel.unary_unary(
+                '/checkpoint.v1.Alerts/ListCheckpoints',
+                request_serializer=checkpoint_dot_v1_dot_alerts__pb2.ListCheckpointsRequest.SerializeToString,
+                response_deserializer=checkpoint_dot_v1_dot_alerts__pb2.ListCheckpointsResponse.FromString,
+                _registered_method=True)
 
 
 class AlertsServicer(object):
@@ -167,6 +177,24 @@ class AlertsServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReportStatus(self, request, context):
+        """A checkpoint says how it is: every few seconds, whether it has hits or not.
+
+        A service in the role "province" calls a checkpoint silent that it has not heard of for a
+        configured time, so that a cut link or a dead machine is not taken for a quiet road; its
+        subscribers are told (`include_checkpoints`). PERMISSION_DENIED: as for Publish.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCheckpoints(self, request, context):
+        """Every checkpoint that the service has heard of or expects, by name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AlertsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -209,6 +237,16 @@ def add_AlertsServicer_to_server(servicer, server):
                     servicer.GetEvidence,
                     request_deserializer=checkpoint_dot_v1_dot_alerts__pb2.GetEvidenceRequest.FromString,
                     response_serializer=checkpoint_dot_v1_dot_alerts__pb2.GetEvidenceResponse.SerializeToString,
+            ),
+            'ReportStatus': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportStatus,
+                    request_deserializer=checkpoint_dot_v1_dot_alerts__pb2.ReportStatusRequest.FromString,
+                    response_serializer=checkpoint_dot_v1_dot_alerts__pb2.ReportStatusResponse.SerializeToString,
+            ),
+            'ListCheckpoints': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCheckpoints,
+                    request_deserializer=checkpoint_dot_v1_dot_alerts__pb2.ListCheckpointsRequest.FromString,
+                    response_serializer=checkpoint_dot_v1_dot_alerts__pb2.ListCheckpointsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -428,6 +466,60 @@ class Alerts(object):
             '/checkpoint.v1.Alerts/GetEvidence',
             checkpoint_dot_v1_dot_alerts__pb2.GetEvidenceRequest.SerializeToString,
             checkpoint_dot_v1_dot_alerts__pb2.GetEvidenceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportStatus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/checkpoint.v1.Alerts/ReportStatus',
+            checkpoint_dot_v1_dot_alerts__pb2.ReportStatusRequest.SerializeToString,
+            checkpoint_dot_v1_dot_alerts__pb2.ReportStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCheckpoints(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/checkpoint.v1.Alerts/ListCheckpoints',
+            checkpoint_dot_v1_dot_alerts__pb2.ListCheckpointsRequest.SerializeToString,
+            checkpoint_dot_v1_dot_alerts__pb2.ListCheckpointsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -104,6 +104,8 @@ def test_everything_in_the_proto_is_documented() -> None:
         ("DIRECTION", pb.Direction, types.Direction),
         ("MATCH_KIND", pb.MatchKind, types.MatchKind),
         ("REVIEW_STATE", pb.ReviewState, types.ReviewState),
+        ("NAMED_BY", pb.NamedBy, types.NamedBy),
+        ("HISTORY_KIND", pb.HistoryKind, types.HistoryKind),
     ],
 )
 def test_enumerations_mirror_ours(prefix: str, message: object, ours: type) -> None:

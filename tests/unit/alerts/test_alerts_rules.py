@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from pipeline.alerts.channel import Backoff, dial_target, open_channel
+from pipeline.alerts.exposure import refuse_exposure
 from pipeline.alerts.rules import fault
-from pipeline.alerts.service import refuse_exposure
 from pipeline.commands.alert_table import AlertTable
 from pipeline.config import AlertSettings, TlsSettings
 from pipeline.convert import hit_to_pb, publish_request

@@ -1,0 +1,121 @@
+"""``checkpoint bench alerts``: how fast hits become alerts, each of them on the disk first."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.table import Table
+
+from benchmarks import alerts as bench
+
+
+def alerts(
+    seconds: Annotated[float, typer.Option(min=2.0, help="How long each part is measured.")] = 30.0,
+    rate: Annotated[
+        float, typer.Option(min=1.0, max=2_000.0, help="Hits a second with a picture.")
+    ] = 200.0,
+    picture_kb: Annotated[
+        int, typer.Option(min=1, max=4_000, help="Size of the picture in kilobytes.")
+    ] = 50,
+    subscribers: Annotated[
+        int, typer.Option(min=1, max=2_000, help="How many subscribe at once.")
+    ] = 500,
+    fan_rate: Annotated[
+        float, typer.Option(min=0.1, max=200.0, help="Hits a second to all of them.")
+    ] = 5.0,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object on stdout instead of tables.")
+    ] = False,
+) -> None:
+    """Measure the way of a hit from a checkpoint's outbox to subscribers, over loopback.
+
+    Outbox and store wait for the disk before they answer, as they do in use. Service, publisher
+    and subscribers are processes of their own; they end with the command.
+    """
+    settings = bench.Settings(
+        seconds=seconds,
+        rate=rate,
+        picture_bytes=1000 * picture_kb,
+        subscribers=subscribers,
+        fan_rate=fan_rate,
+    )
+    with _progress() as progress:
+        report = bench.measure(settings, progress)
+    if as_json:
+        print(json.dumps(_rounded(asdict(report)), ensure_ascii=False))
+    else:
+        _print(report, Console())
+
+
+@contextmanager
+def _progress() -> Iterator[bench.Progress]:
+    """One bar on stderr for what is being measured; none where nobody watches."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task("starting", total=1.0)
+        yield lambda what, share: bar.update(task, description=what, completed=share)
+
+
+def _print(report: bench.Report, console: Console) -> None:
+    latency, sustained, fan = report.latency, report.sustained, report.fan
+    table = Table(
+        title="From the moment a hit is due to a subscriber that has it",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
+    table.add_column("")
+    for heading in ("hits/s", "alerts", "p50 ms", "p95 ms", "p99 ms", "max ms"):
+        table.add_column(heading, justify="right")
+    picture = f"with a picture of {latency.picture_bytes // 1000} KB"
+    table.add_row(picture, f"{latency.rate:g}", f"{latency.hits:,}", *_times(latency.ms))
+    many = f"{fan.subscribers} subscribers at once"
+    table.add_row(many, f"{fan.rate:g}", f"{fan.alerts:,}", *_times(fan.ms))
+    console.print(table)
+    grown = ", ".join(
+        f"{name} {early:.0f} → {late:.0f}" for name, (early, late) in sustained.rss_mib.items()
+    )
+    console.print(
+        f"As fast as they go, without pictures: {sustained.hits_per_s:,.0f} hits/s "
+        f"over {sustained.hits:,} hits; {sustained.store_bytes_per_hit:,.0f} bytes in the store "
+        "for each.\n"
+        f"Memory in MiB after a third of that and at its end: {grown}; the service with all "
+        f"subscribers {fan.service_rss_mib:.0f}.\n"
+        f"Cores in use, with pictures: {_cores(latency.cpu_cores)};\n"
+        f"  without: {_cores(sustained.cpu_cores)}; many: {_cores(fan.cpu_cores)}.\n"
+        + (f"{fan.missing} alerts did not arrive in time.\n" if fan.missing else "")
+        + f"Machine: {report.machine.cores} cores, load {report.machine.load:.1f} before; "
+        f"the disk takes {report.machine.sync_ms['p50']:.1f} ms for a write "
+        f"(p99 {report.machine.sync_ms['p99']:.1f}); Redis {report.machine.redis}.",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _times(ms: Mapping[str, float]) -> list[str]:
+    return [f"{ms[name]:.1f}" for name in ("p50", "p95", "p99", "max")]
+
+
+def _cores(used: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {cores:.2f}" for name, cores in used.items())
+
+
+def _rounded(value: Any) -> Any:
+    """The same with four significant digits where a number is not whole."""
+    if isinstance(value, float):
+        return float(f"{value:.4g}") if abs(value) < 1e4 else round(value)
+    if isinstance(value, dict):
+        return {name: _rounded(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_rounded(item) for item in value]
+    return value

@@ -1,0 +1,1 @@
+"""Where else the events of the feed go: web servers, MQTT brokers, the province."""
