@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final
@@ -61,6 +62,11 @@ _COLUMNS = (
 )
 
 
+def percent(probability: float) -> str:
+    """A probability for people, rounded down: what is not certain never shows as 100 %."""
+    return f"{math.floor(1000 * probability) / 10:.1f} %"
+
+
 def plate_text(text: str | None, plate_class: PlateClass | None) -> Text:
     """A plate in the colours of its class: ``辽A·12345``; what was not read says so."""
     if text is None:
@@ -86,7 +92,7 @@ class RunDisplay:
         vehicle = " ".join(
             part.value for part in (record.vehicle_colour, record.vehicle_class) if part
         )
-        sure = "" if record.probability is None else f"{100 * record.probability:.1f} %"
+        sure = "" if record.probability is None else percent(record.probability)
         detail = self._plates.pop(record.id, "") == record.plate  # the plate stands as it was
         self._plates[record.id] = record.plate
         if len(self._plates) > _REMEMBERED:
@@ -120,7 +126,7 @@ class RunDisplay:
             ("↺ RETRACTED", RETRACTED_STYLE) if record.retracted else (f" {label} ", style),
             " ",
             wanted,
-            f" {100 * record.probability:.1f} %  {rests_on}priority {entry.priority}  ",
+            f" {percent(record.probability)}  {rests_on}priority {entry.priority}  ",
             (entry.category, "bold"),
             f"  {entry.disposition}  [list v{record.list_version}] ",
             ("UNVERIFIED", "bold yellow"),

@@ -22,15 +22,15 @@ from pipeline.clock import Clock
 from pipeline.errors import StoreUnavailable, WatchlistError
 from watchlist import scripts
 from watchlist.connection import address, redis_errors
-from watchlist.entry import iso
+from watchlist.entry import ID_LENGTH, iso
 from watchlist.history import History
 from watchlist.records import Change, Note
 from watchlist.rows import SCHEMA, Keys
 
 log = structlog.get_logger(__name__)
 
-Operation = tuple[str, str, str, str | bytes]
-"""Kind and three words; see ``watchlist.scripts``."""
+Operation = tuple[str, str, str | bytes]
+"""Three words; see ``watchlist.scripts``."""
 
 Progress = Callable[[int], None]
 
@@ -143,8 +143,8 @@ class Changes:
     ) -> Change:
         words = [word for operation in operations for word in operation]
         token, expected = secrets.token_hex(8), planned_on
-        touched = {("p", op[2] if op[0] == "put" else op[1]) for op in operations}
-        touched |= {("i", op[1]) for op in operations}
+        touched = {("p", name) for _, name, _ in operations}
+        touched |= {("i", str(words)[:ID_LENGTH]) for kind, _, words in operations if kind == "put"}
         while True:
             header = self._header(token, floor, "" if expected is None else expected, note)
             said = self._finally(
@@ -377,7 +377,7 @@ def _pages(first: list[Operation], rest: Iterator[Operation]) -> Iterator[list[O
 
 
 def _size(operation: Operation) -> int:
-    return len(operation[3])
+    return len(operation[2])
 
 
 def _busy(holder: str) -> str:

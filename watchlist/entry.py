@@ -79,6 +79,7 @@ def status_of(entry: WatchlistEntry, now: datetime) -> EntryStatus:
     return EntryStatus.ACTIVE if now >= entry.valid_from else EntryStatus.PENDING
 
 
+@lru_cache(maxsize=1024)
 def _clean(text: str) -> str:
     """Trim, compose (NFC), and refuse what cannot be seen or would reorder a line."""
     text = unicodedata.normalize("NFC", text).strip()
@@ -121,9 +122,13 @@ def _place(text: str) -> str:
     return text
 
 
+def _utc(moment: datetime) -> datetime:
+    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+
+
 _Name = Annotated[str, Field(max_length=64), AfterValidator(_required)]
 _Text = Annotated[str, Field(max_length=500), AfterValidator(_required)]
-_Utc = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
+_Utc = Annotated[AwareDatetime, AfterValidator(_utc)]
 
 
 class EntryForm(BaseModel):
@@ -185,7 +190,7 @@ def make_entry(
         form = EntryForm.model_validate(dict(fields))
     except ValidationError as error:
         raise WatchlistError("; ".join([*_mistakes(error), *mistakes])) from None
-    valid_from = form.valid_from or now.astimezone(UTC)
+    valid_from = form.valid_from or _utc(now)
     maximum = policy.maximum_of(form.category)
     if policy.authorisers is not None and form.authoriser not in policy.authorisers:
         mistakes.append(f"authoriser: {form.authoriser!r} has no valid token as approver")
@@ -217,6 +222,7 @@ def make_entry(
     )
 
 
+@lru_cache(maxsize=1024)
 def _same_person(one: str, other: str) -> bool:
     return " ".join(one.split()).casefold() == " ".join(other.split()).casefold()
 

@@ -99,13 +99,13 @@ class History:
             return
         yield from self.pages(fields[b"token"].decode(), int(fields[b"pages"]))
 
-    def undoing(self, version: int) -> Iterator[tuple[str, str, str, bytes]]:
+    def undoing(self, version: int) -> Iterator[tuple[str, str, bytes]]:
         """What takes the list back to ``version``, as operations of ``watchlist.scripts``."""
         # From the newest back: of a field that several changed, the oldest image comes last.
         for change in self.undone_by(version):
             for page in self.images(change.number):
                 for (kind, name), value in page.items():
-                    yield kind, name, "", value
+                    yield kind, name, value
 
     def cancelled_since(self, version: int) -> set[str]:
         """Ids of the entries that were cancelled after ``version``: a rollback brings them back.
@@ -113,7 +113,7 @@ class History:
         Raises:
             WatchlistError: that version is no longer kept or never was.
         """
-        oldest = {name: value for kind, name, _, value in self.undoing(version) if kind == "c"}
+        oldest = {name: value for kind, name, value in self.undoing(version) if kind == "c"}
         return {name for name, value in oldest.items() if not value}
 
     def pages(self, token: str, count: int) -> Iterator[Images]:

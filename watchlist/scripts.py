@@ -11,17 +11,18 @@ hash tag, so that they run on a cluster too. Each may be sent twice without harm
 Plates with a ``?`` or a ``*`` are patterns: the set ``patterns`` names them, ``@patterns`` is the
 version that last changed one.
 
-Operations, a kind and three words each:
+Operations, three words each:
 
-    put     id, plate, the entry's JSON     put on the list, or replace
-    cancel  id, '', the cancellation's JSON take off the list and keep why
-    p i c   field, '', value                set a field of a hash to what it once was
+    put     plate  ID JSON           put an entry on the list, or replace it
+    cancel  id     the JSON of why   take an entry off the list, and keep why
+    p i c   field  value             set a field of a hash to what it once was
 """
 
 from __future__ import annotations
 
 _CELLS = r"""
 local MARK, BETWEEN, WITHIN = '\29', '\30', '\31'
+local ID = 16         -- characters of an entry's id
 local MOST = 65536  -- bytes in one field: a hundred entries of one plate, or more
 local HASHES, PATTERNS = {p = KEYS[1], i = KEYS[2], c = KEYS[3]}, KEYS[4]
 local about = redis.call('HMGET', KEYS[1], '@version', '@token', '@bulk', '@pending', '@entries')
@@ -67,16 +68,17 @@ local function prefetch(first)
       fields[#fields + 1] = field
     end
   end
-  for at = first, #ARGV, 4 do
-    local kind = ARGV[at]
+  for at = first, #ARGV, 3 do
+    local kind, name = ARGV[at], ARGV[at + 1]
     if kind == 'put' then
-      want('p', ARGV[at + 2])
+      want('p', name)
+      name = string.sub(ARGV[at + 2], 1, ID)
     elseif kind ~= 'cancel' then
-      want(kind, ARGV[at + 1])
+      want(kind, name)
     end
     if kind == 'put' or kind == 'cancel' then
-      want('i', ARGV[at + 1])
-      want('c', ARGV[at + 1])
+      want('i', name)
+      want('c', name)
     end
   end
   for kind, fields in pairs(wanted) do
@@ -116,12 +118,13 @@ end
 
 local changed, refusal = 0, nil
 
-local function put(id, plate, record)
+local function put(plate, line)
+  local id = string.sub(line, 1, ID)
   if cells.c[id].value ~= '' then
     refusal = 'cancelled ' .. id
     return
   end
-  local index, line = cell('i', id), id .. ' ' .. record
+  local index = cell('i', id)
   if index.value ~= '' and index.value ~= plate then
     edit(cell('p', index.value), id, nil)
   end
@@ -138,23 +141,23 @@ local function cancel(id, said)
     return
   end
   local taken = edit(cell('p', index.value), id, nil) or ''
-  cell('c', id).value = string.sub(taken, #id + 2) .. '\n' .. said
+  cell('c', id).value = string.sub(taken, ID + 2) .. '\n' .. said
   index.value = ''
   changed = changed + 1
 end
 
 local function operate(first)
   prefetch(first)
-  for at = first, #ARGV, 4 do
-    local kind = ARGV[at]
+  for at = first, #ARGV, 3 do
+    local kind, name, value = ARGV[at], ARGV[at + 1], ARGV[at + 2]
     if kind == 'put' then
-      put(ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])
+      put(name, value)
     elseif kind == 'cancel' then
-      cancel(ARGV[at + 1], ARGV[at + 3])
+      cancel(name, value)
     else
-      local one = cell(kind, ARGV[at + 1])
-      if one.value ~= ARGV[at + 3] then
-        one.value = ARGV[at + 3]
+      local one = cell(kind, name)
+      if one.value ~= value then
+        one.value = value
         if kind == 'p' then changed = changed + 1 end
       end
     end

@@ -252,7 +252,7 @@ class Watchlist:
         said = {"reason": reason, "by": by, "at": iso(self._clock.now())}
         record = json.dumps(said, ensure_ascii=False)
         try:
-            self._make([("cancel", entry_id, "", record)], Note(by, "cancel", reason, case))
+            self._make([("cancel", entry_id, record)], Note(by, "cancel", reason, case))
         except Refused:
             gone = self.cancellation(entry_id)
             if gone is None:
@@ -372,7 +372,7 @@ def _scan_page(key: str, cursor: int, pipe: Any) -> None:
 def _put(entry: WatchlistEntry) -> Operation:
     if not is_id(entry.id) or not (is_legal(entry.plate) or is_legal_pattern(entry.plate)):
         raise WatchlistError(f"entry {entry.id!r}: malformed id or plate")
-    return "put", entry.id, entry.plate, to_json(entry)
+    return "put", entry.plate, f"{entry.id} {to_json(entry)}"
 
 
 def _active(entries: Iterable[WatchlistEntry], now: datetime) -> tuple[WatchlistEntry, ...]:

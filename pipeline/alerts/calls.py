@@ -11,8 +11,7 @@ import grpc
 from pipeline.alerts.feed import AlertFeed
 from pipeline.alerts.intake import Intake
 from pipeline.alerts.presence import Presence
-from pipeline.alerts.records import StoredAlert
-from pipeline.alerts.rules import LONGEST_ID
+from pipeline.alerts.records import LONGEST_ID, StoredAlert
 from pipeline.alerts.status import CallRefused, Reason
 from pipeline.alerts.store import AlertStore
 from pipeline.clock import Clock
@@ -21,6 +20,8 @@ T = TypeVar("T")
 Context = grpc.aio.ServicerContext[Any, Any]
 
 RETRY_S: Final = 1.0
+_PICTURES_AT_ONCE: Final = 64
+"""However slowly they are read: each has up to 4 MiB."""
 
 
 class Calls:
@@ -53,6 +54,9 @@ class Calls:
         self.clock = clock
         self.stopping = stopping
         self.heartbeat_s = heartbeat_s
+        self.counting = asyncio.Lock()
+        """Held by who counts alerts: that is work for a whole core."""
+        self.sending_pictures = asyncio.Semaphore(_PICTURES_AT_ONCE)
         self.subscribers = 0
         self.publishers = 0
 

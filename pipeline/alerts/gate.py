@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import traceback
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,7 @@ from pipeline.alerts.auth import (
     CALLER,
     HEADER,
     HEALTH,
+    REFLECTION,
     RULES,
     SERVICE,
     Access,
@@ -32,6 +34,7 @@ from pipeline.alerts.auth import (
     is_here,
 )
 from pipeline.alerts.limits import CallLimits, peer_key
+from pipeline.alerts.records import LONGEST_ID
 from pipeline.alerts.status import CallRefused, Reason, abort
 from pipeline.audit import AuditLog
 from pipeline.clock import Clock
@@ -41,7 +44,7 @@ _log = structlog.get_logger(__name__)
 
 _THREADS: Final = 2
 _LONGEST_S: Final = 30.0
-"""A call with one answer is given up after this long, whatever the client's own deadline."""
+"""A call that ends by itself is given up after this long, whatever the client's own deadline."""
 _LARGEST_REQUEST: Final = 64 * 1024
 """Bytes of any message but a hit."""
 _RENEW_S: Final = 10.0
@@ -50,6 +53,9 @@ _QUIET_S: Final = 1.0
 """The same refusal of the same peer is logged once in so long."""
 _MOST_TOLD: Final = 1_000
 _HITS: Final = SERVICE + "Publish"
+_ENDLESS: Final = frozenset(
+    {_HITS, SERVICE + "Subscribe", REFLECTION + "v1alpha.ServerReflection/ServerReflectionInfo"}
+)
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -125,12 +131,11 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                     async with asyncio.timeout(_LONGEST_S):
                         return await behaviour(message, context)
                 except TimeoutError:
-                    raise CallRefused(
-                        Reason.DEADLINE, f"not done within {_LONGEST_S:g} s", retry_s=_RETRY_S
-                    ) from None
-                except CallRefused as refused:
+                    raise _too_long() from None
+                except (CallRefused, StoreUnavailable) as error:
+                    refused = _refused(error)
                     await self._record(method, session.caller, message, refused, "failed")
-                    raise
+                    raise refused from None
 
         async def many_answers(request: Any, context: Context) -> None:
             async with self._admitted(method, context) as session:
@@ -138,10 +143,16 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                 if not inspect.isasyncgen(answers):
                     await answers
                     return
-                async with contextlib.aclosing(answers):
-                    async for answer in answers:
-                        await session.renew()
-                        await context.write(answer)
+                try:
+                    async with (
+                        contextlib.aclosing(answers),
+                        asyncio.timeout(None if method in _ENDLESS else _LONGEST_S),
+                    ):
+                        async for answer in answers:
+                            await session.renew()
+                            await context.write(answer)
+                except TimeoutError:
+                    raise _too_long() from None
 
         make: dict[tuple[bool, bool], Any] = {
             (False, False): grpc.unary_unary_rpc_method_handler,
@@ -171,17 +182,15 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                     await self._check(method, caller)
                 CALLER.set(caller)
                 yield _Session(caller, self._renewed, self._clock)
-        except CallRefused as refused:
+        except (CallRefused, StoreUnavailable) as error:
+            refused = _refused(error)
             self._tell(method, peer, caller, refused)
             await abort(context, refused)
-        except StoreUnavailable as error:
-            await abort(
-                context, CallRefused(Reason.STORE_UNAVAILABLE, str(error), retry_s=_RETRY_S)
-            )
         except grpc.aio.BaseError:
             raise
         except Exception as error:
-            _log.error("call failed", method=method, error=redact(repr(error)), exc_info=True)
+            told = redact("".join(traceback.format_exception(error)))
+            _log.error("call failed", method=method, exception=told)
             await abort(
                 context,
                 CallRefused(Reason.INTERNAL, "the service has failed here; its log tells more"),
@@ -252,7 +261,7 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         if rule is None or rule.roles is None or self._access.audit is None:
             return
         claimed = getattr(message, "reviewer", "") or getattr(message, "person", "")
-        actor = caller.person.name if caller.person else claimed.strip()
+        actor = caller.person.name if caller.person else claimed.strip()[:LONGEST_ID]
         if not actor:
             return
         details: dict[str, object] = {"by": caller.named_by().value}
@@ -338,6 +347,16 @@ class _Session:
         async for message in messages:
             await self.renew()
             yield read(message)
+
+
+def _refused(error: CallRefused | StoreUnavailable) -> CallRefused:
+    if isinstance(error, CallRefused):
+        return error
+    return CallRefused(Reason.STORE_UNAVAILABLE, str(error), retry_s=_RETRY_S)
+
+
+def _too_long() -> CallRefused:
+    return CallRefused(Reason.DEADLINE, f"not done within {_LONGEST_S:g} s", retry_s=_RETRY_S)
 
 
 def _as_dict(message: Any) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from typing import Final
 
 from pipeline.types import NamedBy
 
+LONGEST_ID: Final = 200
+"""Characters of an id or a name."""
 STANDING_FIELDS: Final = (
     "review",
     "reviewer",

@@ -8,10 +8,9 @@ from typing import Any, Final
 
 from checkpoint.v1 import alerts_pb2 as pb
 from pipeline.alerts.feed import FeedEvent
-from pipeline.alerts.records import EventKind
+from pipeline.alerts.records import LONGEST_ID, EventKind
 from pipeline.convert import MAX_EVIDENCE_BYTES, match_kind_from_pb
 
-LONGEST_ID: Final = 200
 LARGEST_HIT: Final = 128 * 1024
 """Bytes of a hit without its JPEG; one of ours has about three thousand."""
 _FIRST_S, _LAST_S = -62_135_596_800, 253_402_300_799  # the years 1 to 9999

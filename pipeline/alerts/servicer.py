@@ -21,12 +21,13 @@ from pipeline.alerts.calls import Context, checked_id, invalid, unknown
 from pipeline.alerts.checkpoint_calls import CheckpointCalls
 from pipeline.alerts.messages import alert_message, history_messages, review_messages
 from pipeline.alerts.records import (
+    LONGEST_ID,
     ReviewRefusal,
     ReviewRefusedError,
     StoredEscalation,
     StoredReview,
 )
-from pipeline.alerts.rules import LONGEST_ID, listed
+from pipeline.alerts.rules import listed
 from pipeline.alerts.status import CallRefused, Reason
 from pipeline.alerts.streams import StreamCalls
 from pipeline.convert import review_state_from_pb, timestamp_from_us
@@ -134,20 +135,21 @@ class AlertsServicer(StreamCalls, CheckpointCalls, alerts_pb2_grpc.AlertsService
         self, request: pb.GetEvidenceRequest, context: Context
     ) -> AsyncIterator[pb.GetEvidenceResponse]:
         revision = request.revision if request.HasField("revision") else None
-        jpeg = await self.ask(self.store.evidence, checked_id(request.id), revision)
-        if jpeg is None:
-            which = "" if revision is None else f" at revision {revision}"
-            raise CallRefused(
-                Reason.EVIDENCE_UNKNOWN,
-                f"alert {request.id}{which}: has no picture",
-                metadata={"id": request.id},
-            )
-        for start in range(0, len(jpeg), _PIECE_BYTES):
-            piece = pb.GetEvidenceResponse(piece=jpeg[start : start + _PIECE_BYTES])
-            if start == 0:
-                piece.sha256 = hashlib.sha256(jpeg).hexdigest()
-                piece.total_bytes = len(jpeg)
-            yield piece
+        async with self.sending_pictures:
+            jpeg = await self.ask(self.store.evidence, checked_id(request.id), revision)
+            if jpeg is None:
+                which = "" if revision is None else f" at revision {revision}"
+                raise CallRefused(
+                    Reason.EVIDENCE_UNKNOWN,
+                    f"alert {request.id}{which}: has no picture",
+                    metadata={"id": request.id},
+                )
+            for start in range(0, len(jpeg), _PIECE_BYTES):
+                piece = pb.GetEvidenceResponse(piece=jpeg[start : start + _PIECE_BYTES])
+                if start == 0:
+                    piece.sha256 = hashlib.sha256(jpeg).hexdigest()
+                    piece.total_bytes = len(jpeg)
+                yield piece
 
     async def GetStats(  # noqa: N802, D102
         self, request: pb.GetStatsRequest, context: Context
@@ -160,13 +162,14 @@ class AlertsServicer(StreamCalls, CheckpointCalls, alerts_pb2_grpc.AlertsService
                 timestamp_from_us(since_us).ToJsonString()
             except ValueError:
                 raise invalid("since", "must be a time from the year 1 to 9999") from None
-        counted = await self.ask(
-            stats.count,
-            self.store.latest,
-            since_us,
-            until_us,
-            frozenset(request.checkpoints),
-        )
+        async with self.counting:
+            counted = await self.ask(
+                stats.count,
+                self.store.latest,
+                since_us,
+                until_us,
+                frozenset(request.checkpoints),
+            )
         counted.subscribers = self.subscribers
         counted.publishers = self.publishers
         return counted

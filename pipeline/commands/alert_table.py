@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.display import KIND_STYLES, RETRACTED_STYLE, meaning, plate_text
+from pipeline.display import KIND_STYLES, RETRACTED_STYLE, meaning, percent, plate_text
 from pipeline.types import Alert, Hit, NamedBy, ReviewState
 from watchlist.patterns import is_pattern
 
@@ -148,7 +148,7 @@ def _differences(wanted: str, seen: str) -> Text:
 
 def _match(hit: Hit) -> Text:
     cell = Text(f" {hit.kind.value.upper()} ", style=KIND_STYLES[hit.kind])
-    cell.append(f" {hit.probability:.1%}", style="bold default on default")
+    cell.append(f" {percent(hit.probability)}", style="bold default on default")
     if rests_on := meaning(hit):
         cell.append(f"\n{rests_on}", style="not bold default on default")
     for name in hit.mismatches:

@@ -15,6 +15,7 @@ from pipeline.alerts.redis_store import RedisAlertStore
 from pipeline.alerts.reviewed import ReviewedAlerts
 from pipeline.alerts.store import AlertStore
 from pipeline.convert import hit_to_pb
+from pipeline.types import NamedBy
 from tests.integration.alerts_support import make_hit, redis_server, running_service
 
 pytestmark = [pytest.mark.redis, pytest.mark.grpc]
@@ -59,8 +60,11 @@ def sweep(store: AlertStore, days: float) -> int:
 def test_an_alert_goes_whole_and_the_others_stay(store: AlertStore, client: redis.Redis) -> None:
     old, young, unreviewed = (publish(store, number, 0) for number in range(3))
     publish(store, 0, 0.1, revision=1)
+    store.escalate(old, "checkpoint", "", us(0.5), NamedBy.SERVICE)
     review(store, old, 1)
+    store.review(old, "confirmed", "Wang", "more", us(2.5), outcome="stopped")
     review(store, young, 5)
+    assert len(store.acts(old)) == 3
     assert sweep(store, 1) == 0
     assert sweep(store, 3) == 1
     assert store.alert(old) is None

@@ -22,7 +22,7 @@ from grpc_status import rpc_status
 from checkpoint.v1 import alerts_pb2 as pb
 from checkpoint.v1 import alerts_pb2_grpc
 from pipeline.access import AccessRole, TokenStore
-from pipeline.alerts import CheckpointClient, gate
+from pipeline.alerts import CheckpointClient, gate, stats
 from pipeline.alerts.auth import Access
 from pipeline.alerts.channel import open_channel
 from pipeline.alerts.publisher import Publisher
@@ -616,3 +616,35 @@ def test_the_service_says_what_it_exposes(
     assert "machines with a certificate publish" in said
     assert "persons with a token watch" in said
     assert said.count("nobody can get in there yet") == 1  # with certificates one may
+
+
+def test_a_call_that_takes_too_long_is_given_up(
+    guarded: Guarded, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "_LONGEST_S", 0.05)
+    how = {"metadata": bearer(guarded.token("Wang", AccessRole.VIEWER))}
+    with guarded.stub(guarded.people) as stub:
+        redis.client().client_pause(300)
+        late = refused(lambda: stub.GetAlert(pb.GetAlertRequest(id="hit-1"), **how))
+        assert late == (Code.DEADLINE_EXCEEDED, Reason.DEADLINE)
+        wait_until(lambda: guarded.service.problem is None)
+
+
+def test_a_mistake_of_ours_is_told_without_what_is_inside(
+    guarded: Guarded, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("at redis://user:hunter2@host/0")
+
+    monkeypatch.setattr(stats, "count", broken)
+    how = {"metadata": bearer(guarded.token("Wang", AccessRole.VIEWER))}
+    with guarded.stub(guarded.people) as stub:
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.GetStats(pb.GetStatsRequest(), **how)
+        assert (caught.value.code(), reason_of(caught.value)) == (Code.INTERNAL, Reason.INTERNAL)
+        assert "redis" not in caught.value.details()
+        stub.ListAlerts(pb.ListAlertsRequest(), **how)
+    said = capfd.readouterr().out
+    assert "call failed" in said
+    assert "redis://***@host/0" in said
+    assert "hunter2" not in said

@@ -12,7 +12,7 @@ from pipeline import events
 from pipeline.commands.alert_table import AlertTable
 from pipeline.commands.alerts import alert_event
 from pipeline.config import MatchingSettings
-from pipeline.display import KIND_STYLES, RunDisplay, meaning
+from pipeline.display import KIND_STYLES, RunDisplay, meaning, percent
 from pipeline.matching import hit_of, match_entries
 from pipeline.types import Alert, Hit, MatchKind, VehicleColour
 from tests.support.readings import sharp
@@ -112,3 +112,11 @@ def test_machines_are_told_the_reading_and_the_mismatches() -> None:
     for one, kind, _ in CASES:
         event = alert_event(Alert(1, one, NOW))
         assert (event["kind"], event["reading"]) == (kind.value, one.reading)
+
+
+@pytest.mark.parametrize(
+    ("probability", "shown"),
+    [(0.99999, "99.9 %"), (1.0, "100.0 %"), (0.0, "0.0 %"), (0.9755, "97.5 %")],
+)
+def test_what_is_not_certain_never_shows_as_certain(probability: float, shown: str) -> None:
+    assert percent(probability) == shown
