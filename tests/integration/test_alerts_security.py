@@ -648,3 +648,20 @@ def test_a_mistake_of_ours_is_told_without_what_is_inside(
     assert "call failed" in said
     assert "redis://***@host/0" in said
     assert "hunter2" not in said
+
+
+def test_whoever_does_not_read_a_picture_is_cut(
+    guarded: Guarded, publish: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(1, jpeg=b"\xff\xd8" + b"x" * 3_900_000)
+    monkeypatch.setattr(gate, "_LONGEST_S", 0.3)
+    how = {"metadata": bearer(guarded.token("Wang", AccessRole.VIEWER))}
+    small = (("grpc.http2.lookahead_bytes", 65_536), ("grpc.http2.bdp_probe", 0))
+    ours = grpc.ssl_channel_credentials(guarded.ca.read_bytes())
+    with grpc.secure_channel(guarded.people, ours, small) as channel:
+        stub = alerts_pb2_grpc.AlertsStub(channel)
+        call = stub.GetEvidence(pb.GetEvidenceRequest(id="hit-1"), **how)
+        next(call)
+        time.sleep(0.6)
+        assert refused(lambda: call) == (Code.DEADLINE_EXCEEDED, Reason.DEADLINE)
+        whole(lambda: stub.GetEvidence(pb.GetEvidenceRequest(id="hit-1"), **how))

@@ -171,9 +171,9 @@ class Rig:
     """Two checkpoints over a link to a service over Redis, and a subscriber over another link."""
 
     def __init__(
-        self, folder: Path, outbox_inside: tuple[str, ...] = (), redis_data: str = "."
+        self, folder: Path, outbox_inside: tuple[str, ...] = (), redis_options: tuple[str, ...] = ()
     ) -> None:
-        self.redis = RedisServer(folder, "--dir", redis_data)
+        self.redis = RedisServer(folder, *redis_options)
         self.port = free_port()
         self.up, self.down = Link(self.port), Link(self.port)
         self.checkpoints = []

@@ -42,7 +42,8 @@ def on_small_disk(
 
 @dataclass(frozen=True)
 class SmallDisk:
-    """A disk of its own at ``folder``, for programs that are started with ``inside`` before them.
+    """A disk of its own at ``folder``, for programs that are started with ``inside`` before them
+    and name it in full.
 
     ``seen``: where everybody else finds what lies on it.
     """
@@ -82,7 +83,7 @@ def small_disk(folder: Path, kib: int) -> Iterator[SmallDisk]:
             pytest.skip(f"no mount namespaces on this machine: {why}")
         pid = str(holder.pid)
         inside = ("nsenter", "--preserve-credentials", "--user", "--mount", "--target", pid)
-        yield SmallDisk((*inside, f"--wd={folder.parent}"), Path(f"/proc/{pid}/root{folder}"))
+        yield SmallDisk(inside, Path(f"/proc/{pid}/root{folder}"))
     finally:
         holder.kill()
         holder.wait()

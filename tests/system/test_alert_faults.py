@@ -140,7 +140,8 @@ def test_the_store_on_a_full_disk(tmp_path: Path, rounds: int) -> None:
             disk.free()
             rig.redis.start()
 
-        rig = Rig(tmp_path, redis_data="data")
+        where = ("--dir", str(tmp_path / "data"), "--unixsocket", str(tmp_path / "r.sock"))
+        rig = Rig(tmp_path, redis_options=where)
         rig.redis.inside = disk.inside
         counts = run(rig, store_full, rounds, seed=7)
     assert_nothing_lost(counts)

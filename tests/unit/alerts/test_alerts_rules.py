@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pipeline.alerts.channel import Backoff, dial_target, open_channel
-from pipeline.alerts.exposure import refuse_exposure
+from pipeline.alerts.channel import Backoff, dial_target, is_loopback, open_channel
+from pipeline.alerts.exposure import listeners, open_here, refuse_exposure
 from pipeline.alerts.rules import fault
 from pipeline.commands.alert_table import AlertTable
-from pipeline.config import AlertSettings, TlsSettings
+from pipeline.config import AccessSettings, AlertSettings, TlsSettings
 from pipeline.convert import hit_to_pb, publish_request
 from pipeline.errors import ConfigError
 from pipeline.types import Alert, Evidence, Hit, MatchKind, PlateClass, ReviewState
@@ -115,7 +115,7 @@ def test_the_table_says_what_an_operator_must_not_miss(width: int) -> None:
     said = out.getvalue()
     for words in (
         "POSSIBLE",
-        "97.0%",
+        "97.0 %",
         "京A·12345",
         "京A12346",
         "RETRACTED",
@@ -134,3 +134,31 @@ def test_the_table_says_what_an_operator_must_not_miss(width: int) -> None:
     ):
         assert words in said, words
     assert max(len(line) for line in said.splitlines()) <= width
+
+
+@pytest.mark.parametrize(
+    ("address", "here"),
+    [
+        ("127.0.0.1:1", True),
+        ("[::1]:1", True),
+        ("localhost:1", True),
+        ("unix:/run/x.sock", True),
+        ("0.0.0.0:1", False),
+        ("[::]:1", False),
+        ("127.0.0.1.example:1", False),
+        ("localhost.example:1", False),
+        ("192.0.2.1:1", False),
+    ],
+)
+def test_which_addresses_are_this_machines_alone(address: str, here: bool) -> None:
+    assert is_loopback(address) is here
+
+
+def test_credentials_are_asked_for_unless_only_this_machine_can_call() -> None:
+    tls = TlsSettings(certificate=Path("c"), key=Path("k"), client_ca=Path("a"))
+    here = AlertSettings(listen="127.0.0.1:1")
+    beyond = AlertSettings(listen="127.0.0.1:1", listen_tokens="0.0.0.0:2", tls=tls)
+    assert open_here(here, AccessSettings())
+    assert not open_here(here, AccessSettings(required=True))
+    assert not open_here(beyond, AccessSettings())
+    assert [one.certificates for one in listeners(beyond)] == [True, False]
