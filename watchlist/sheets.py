@@ -9,6 +9,7 @@ apostrophe before it, and read back without.
 from __future__ import annotations
 
 import csv
+import re
 import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,11 +23,13 @@ from typing import Any, TextIO
 from openpyxl import Workbook, load_workbook
 
 from pipeline.errors import InputError
-from pipeline.types import PROVINCES, WatchlistEntry
+from pipeline.types import PROVINCES, SUFFIXES, WatchlistEntry
 from watchlist.columns import COLUMNS, PLAIN, cells_of, columns_of, parse_cell
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠", "'")
 _LARGEST_CELL = 10_000
+_CHINESE = re.compile(r"[\u4e00-\u9fff]")
+_TELLING = frozenset(f"{PROVINCES}{SUFFIXES}车号")
 _LARGEST_WORKBOOK = 1 << 30  # bytes, unpacked
 
 Progress = Callable[[int], None]
@@ -74,7 +77,8 @@ def encoding_of(path: Path) -> str:
     Raises:
         InputError: the file cannot be read, is valid in neither, or mixes them.
     """
-    other = first = 0  # lines: the first that is no UTF-8, the first that can be nothing else
+    # lines: the first that is no UTF-8, that can be nothing else, that makes sense as GB18030 alone
+    other = first = chance = 0
     said = "is neither UTF-8 nor GB18030"
     try:
         with path.open("rb") as file:
@@ -86,12 +90,15 @@ def encoding_of(path: Path) -> str:
                 if line.isascii():
                     continue
                 try:
-                    if _is_row(line.decode("utf-8")):
+                    text = line.decode("utf-8")
+                    if _is_row(text):
                         first = first or number
+                    elif not _CHINESE.search(text) and _is_row(line.decode("gb18030", "replace")):
+                        chance = chance or number
                 except UnicodeDecodeError:
                     other = other or number
                     line.decode("gb18030")
-            if not other:
+            if not other and (first or not chance):
                 return "utf-8-sig"
             if not first:
                 return "gb18030"
@@ -105,7 +112,7 @@ def encoding_of(path: Path) -> str:
 
 def _is_row(text: str) -> bool:
     """True if this makes sense: some lines of GB18030 are valid UTF-8 by chance, as nonsense."""
-    return any(character in PROVINCES or character in "车号" for character in text)
+    return any(character in _TELLING for character in text)
 
 
 def read_rows(path: Path, now: datetime, progress: Progress | None = None) -> Iterator[Row]:

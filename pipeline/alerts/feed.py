@@ -190,9 +190,7 @@ class AlertFeed:
     async def _step(self) -> None:
         found = await self.call(self._store.wait, self.end, _WAIT_S)
         if not found:
-            feed = await self.call(self._store.feed)
-            if feed.id != self.id or feed.last < self.end:
-                raise StoreUnavailable("the alert store was replaced; reading its feed anew")
+            await self._check_same()
             return
         async with self.storing:  # what is being stored here may be what was found
             pass
@@ -201,8 +199,14 @@ class AlertFeed:
             return
         page = await self.call(self._store.page, self.end, _READ_EVENTS)
         await self.call(self._store.settle)
+        await self._check_same()
         self._add([feed_event(one) for one in page.events if one.sequence > self.end])
         self.end = max(self.end, page.last)
+
+    async def _check_same(self) -> None:
+        feed = await self.call(self._store.feed)
+        if feed.id != self.id or feed.last < self.end:
+            raise StoreUnavailable("the alert store was replaced; reading its feed anew")
 
     def _add(self, events: Sequence[FeedEvent]) -> None:
         for event in events:

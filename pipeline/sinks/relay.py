@@ -42,7 +42,7 @@ class RelaySink:
 
 def _outgoing(stored: StoredAlert, jpeg: bytes) -> tuple[str, int, bytes, int]:
     hit = pb.Hit.FromString(stored.hit)
-    if jpeg:
+    if jpeg and hit.passage.HasField("evidence"):
         hit.passage.evidence.jpeg = jpeg
     payload = pb.PublishRequest(hit=hit).SerializeToString(deterministic=True)
     return hit.id, hit.revision, payload, hit.entry.priority

@@ -95,6 +95,7 @@ class SinkRunner:
                 continue
             page = self._store.page(place.sequence, _PAGE)
             self._store.settle()
+            self._check_feed(place)  # the page is of the feed that we follow
             events = [
                 Event(place.feed_id, stored, self._picture(stored))
                 for stored in page.events

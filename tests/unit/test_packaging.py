@@ -92,6 +92,7 @@ def test_base_install_is_light(project: dict) -> None:
         "train",
         "paddleocr",
         "cluster",
+        "sinks",
         "bench",
         "dev",
     }

@@ -117,8 +117,8 @@ def test_a_damaged_workbook_is_refused_in_words(tmp_path: Path, how: str) -> Non
 def test_a_workbook_that_unpacks_to_more_than_this_machine_has_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = workbook(tmp_path, [HEADER.split(","), *[["x"] * 7] * 20_000])
-    monkeypatch.setattr(sheets, "_LARGEST_WORKBOOK", 1 << 20)
+    path = workbook(tmp_path, [HEADER.split(","), *[["x"] * 7] * 500])
+    monkeypatch.setattr(sheets, "_LARGEST_WORKBOOK", 20_000)
     with pytest.raises(InputError, match="is too large unpacked"):
         list(read_rows(path, NOW))
 
@@ -158,6 +158,25 @@ def test_long_lists_in_either_encoding_are_not_called_mixed(tmp_path: Path) -> N
         path.write_bytes("\n".join(lines).encode(encoding))
         assert encoding_of(path) == found
         assert count_lines(path) == 3000
+
+
+def test_what_is_valid_in_both_encodings_is_read_as_what_makes_sense(tmp_path: Path) -> None:
+    header = "plate,category,disposition,reason,case,authoriser,expires"
+    embassy = f"{header}\n000001使,stolen,stop,reported,C-1,Wang,+30d\n"
+    accent = f"{header}\nWJ12345,stolen,stop,reported,C-1,José,+30d\n"
+    army = f"{header}\nWJ12345,stolen,stop,被盗的机动,C-1,Wang,+30d\n"
+    for content, encoding in (
+        (embassy, "gb18030"),
+        (embassy, "utf-8"),
+        (accent, "utf-8"),
+        (army, "utf-8"),
+        (army, "gb18030"),
+    ):
+        (row,) = rows_of(tmp_path, content.encode(encoding))
+        cells = content.split("\n")[1].split(",")
+        assert [row.fields[name] for name in ("plate", "reason", "authoriser")] == [
+            cells[at] for at in (0, 3, 5)
+        ]
 
 
 @pytest.mark.parametrize(
