@@ -259,9 +259,8 @@ class VideoSource:
         if not self._sampler.takes(self.position_s):
             return None
         image = self._reformatter.reformat(frame, format="bgr24").to_ndarray()
-        if frame.rotation:
-            image = np.rot90(image, round(frame.rotation / 90))
-        return Sample(self.position_s, np.ascontiguousarray(image, dtype=np.uint8))
+        upright = np.rot90(image, round(frame.rotation / 90)) if frame.rotation else image
+        return Sample(self.position_s, np.ascontiguousarray(upright, dtype=np.uint8))
 
     def _count_broken(self, reason: str) -> None:
         self.broken += 1

@@ -10,7 +10,7 @@ four provinces.
 
 # OpenCV's stubs widen every dtype, and torch is untyped for the check.
 # mypy: disable-error-code="arg-type,assignment,call-overload,misc,no-any-return,operator"
-# mypy: disable-error-code="return-value,untyped-decorator,var-annotated"
+# mypy: disable-error-code="return-value,untyped-decorator,var-annotated,no-untyped-call"
 
 from __future__ import annotations
 
