@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Any
+from queue import Empty, Queue
+from threading import Thread
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
@@ -17,7 +20,11 @@ from pipeline.commands.alert_checkpoints import show as show_checkpoint
 from pipeline.commands.alert_client import Connected, with_client
 from pipeline.commands.alert_table import AlertTable, duration
 from pipeline.events import alert as alert_event
+from pipeline.signals import stop_requests
 from pipeline.types import Alert, AlertStats, HistoryEvent, MatchKind, ReviewState
+
+_AHEAD: Final = 64  # alerts taken before they are shown; then the service is held back
+_LOOK_S: Final = 0.2
 
 app = typer.Typer(no_args_is_help=True)
 app.command()(checkpoints)
@@ -83,13 +90,40 @@ def watch(
         escalations=changes,
         on_checkpoint=lambda status: show_checkpoint(status, as_json, Console(stderr=True)),
     )
-    try:
-        for number, alert in enumerate(alerts, start=1):
-            _show(alert, table)
-            if number == count:
-                break
-    except KeyboardInterrupt:
-        return
+    for number, alert in enumerate(_until_stopped(alerts), start=1):
+        _show(alert, table)
+        if number == count:
+            break
+
+
+def _until_stopped(alerts: Iterable[Alert]) -> Iterator[Alert]:
+    """The alerts, until Ctrl-C or SIGTERM.
+
+    Another thread waits for them: an interrupt that met this one inside gRPC could be lost there.
+    """
+    arriving: Queue[Alert | Exception | None] = Queue(_AHEAD)
+
+    def follow() -> None:
+        try:
+            for alert in alerts:
+                arriving.put(alert)
+        except Exception as error:  # raised again where it is seen
+            arriving.put(error)
+        else:
+            arriving.put(None)
+
+    with stop_requests() as requested:
+        Thread(target=follow, name="alerts", daemon=True).start()
+        while not requested.is_set():
+            try:
+                alert = arriving.get(timeout=_LOOK_S)
+            except Empty:
+                continue
+            if alert is None:
+                return
+            if isinstance(alert, Exception):
+                raise alert
+            yield alert
 
 
 @app.command(name="list")
