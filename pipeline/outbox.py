@@ -14,12 +14,12 @@ lock of its own, so that reading does not wait for the disk.
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
 import threading
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -27,49 +27,31 @@ import structlog
 
 from pipeline.clock import Clock, SystemClock
 from pipeline.errors import CheckpointError
+from pipeline.outbox_file import (
+    LEAST_URGENT,
+    PUT,
+    RESERVE_BYTES,
+    SIDE_FILES,
+    Recovery,
+    Reserve,
+    advice,
+    fold,
+    is_damage,
+    is_full,
+    open_file,
+    rescue,
+)
 
 _log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-LEAST_URGENT: Final = 4
-"""The priority of what has none: the watchlist's lowest."""
-
-_SCHEMA_VERSION: Final = 2
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS waiting (
-    row INTEGER PRIMARY KEY AUTOINCREMENT,
-    hit_id TEXT NOT NULL,
-    revision INTEGER NOT NULL,
-    priority INTEGER NOT NULL DEFAULT 4,
-    put_at REAL NOT NULL,
-    checksum INTEGER NOT NULL,
-    payload BLOB NOT NULL,
-    UNIQUE (hit_id, revision)
-);
-CREATE INDEX IF NOT EXISTS waiting_by_priority ON waiting (priority, row, hit_id);
-CREATE TABLE IF NOT EXISTS refused (
-    hit_id TEXT NOT NULL,
-    revision INTEGER NOT NULL,
-    put_at REAL NOT NULL,
-    reason TEXT NOT NULL,
-    payload BLOB NOT NULL,
-    PRIMARY KEY (hit_id, revision)
-);
-"""
-_TO_VERSION_2: Final = "ALTER TABLE waiting ADD COLUMN priority INTEGER NOT NULL DEFAULT 4"
-_PUT: Final = (
-    "INSERT INTO waiting (hit_id, revision, priority, put_at, checksum, payload) "
-    "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (hit_id, revision) DO NOTHING"
-)
 _WAITING: Final = "SELECT row, hit_id, revision, payload FROM waiting"
 _KEPT_PAGES: Final = 4_096  # of 4 KiB: left free in the file for the next hits
-_SEARCHED_ROWS: Final = 1_000_000  # of a damaged file whose first row cannot be told
-_SIDE_FILES: Final = ("", "-wal", "-shm")
+_DELETED_BYTES: Final = 8 * 1024  # in the log, for a hit that is forgotten
 _FOLD_BYTES: Final = 4 * 1024 * 1024
-"""Written since the log was last folded into the file: ``done`` does it then …"""
-_MOST_LOG_BYTES: Final = 8 * _FOLD_BYTES
-"""… and ``put``, where nobody calls ``done``: the link is down."""
+"""Written since the log was last folded into the file: ``done`` does it then. ``put`` does it after
+twice that, where nobody calls ``done``: the link is down."""
 
 HitKey = tuple[str, int]
 """(hit id, revision)."""
@@ -94,22 +76,6 @@ class WaitingHit:
         return self.hit_id, self.revision
 
 
-@dataclass(frozen=True, slots=True)
-class Recovery:
-    """What happened to a damaged file: where it lies now, and how many hits were rescued."""
-
-    moved_to: Path
-    rescued: int
-    reason: str
-
-    def __str__(self) -> str:
-        return (
-            f"the file was damaged ({self.reason}); {self.rescued} hits were rescued, what else "
-            f"waited was not delivered: see whether the disk is sound, keep {self.moved_to} for "
-            "whoever can read more from it, and take it away"
-        )
-
-
 class Outbox:
     """A durable queue of hits in one SQLite file.
 
@@ -130,6 +96,7 @@ class Outbox:
         self._lock = threading.RLock()
         self._read_lock = threading.RLock()
         self._folding = threading.Lock()
+        self._reserve = Reserve(path.with_name(f"{path.name}-reserve"))
         self._arrival = threading.Condition()
         self._arrivals = 0
         self._unfolded = 0
@@ -140,9 +107,13 @@ class Outbox:
         try:
             self._connect()
         except sqlite3.DatabaseError as error:
-            if not _is_damage(error):  # locked, read-only, no space: the file is sound
+            if is_damage(error):
+                self._start_anew(error)
+            elif is_full(error) and self._reserve.give():  # what waits can still be sent
+                self._connect_again()
+            else:  # locked, read-only: the file is sound
                 raise self._explain(error) from error
-            self._start_anew(error)
+        self._fold(0)  # what an earlier run left in the log
 
     def put(self, hit_id: str, revision: int, payload: bytes, priority: int = LEAST_URGENT) -> bool:
         """Keep a hit; True if it is new, False if this (id, revision) already waits.
@@ -171,9 +142,11 @@ class Outbox:
 
         def insert(connection: sqlite3.Connection) -> int:
             with connection:
-                return sum(connection.execute(_PUT, row).rowcount == 1 for row in rows)
+                return sum(connection.execute(PUT, row).rowcount == 1 for row in rows)
 
         with self._lock:
+            if rows and not self._take_reserve():
+                raise self._explain(sqlite3.OperationalError("database or disk is full"))
             new = self._write(insert)
             self._depth += new
             self._unfolded += sum(len(row[-1]) for row in rows)
@@ -181,7 +154,7 @@ class Outbox:
             with self._arrival:
                 self._arrivals += new
                 self._arrival.notify_all()
-        self._fold(_MOST_LOG_BYTES)
+        self._fold(2 * _FOLD_BYTES)
         return new
 
     @property
@@ -257,7 +230,8 @@ class Outbox:
             return deleted
 
         with self._lock:
-            self._depth -= self._write(delete)
+            self._depth -= self._write(delete, frees=True)
+            self._unfolded += _DELETED_BYTES * len(gone)
         self._fold(_FOLD_BYTES)
 
     def refuse(self, key: HitKey, reason: str) -> None:
@@ -281,7 +255,7 @@ class Outbox:
                 ).rowcount
 
         with self._lock:
-            self._depth -= self._write(move)
+            self._depth -= self._write(move, frees=True)
 
     def depth(self) -> int:
         """How many hits wait."""
@@ -331,7 +305,7 @@ class Outbox:
 
     def _connect(self) -> None:
         """Open or make the file; raises sqlite3.DatabaseError where it is damaged."""
-        self._connection = _open(self.path)
+        self._connection = open_file(self.path)
         try:
             self._reader = sqlite3.connect(self.path, timeout=5.0, check_same_thread=False)
             self._depth = int(
@@ -341,19 +315,46 @@ class Outbox:
             self._connection.close()
             raise
 
-    def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run ``work``; where the file turns out damaged, on a new one. Under the lock."""
+    def _connect_again(self) -> None:
         try:
-            return work(self._connection)
-        except sqlite3.Error as error:
-            if not _is_damage(error):
-                raise self._explain(error) from error
-            with self._read_lock:
-                self._start_anew(error)
-        try:
-            return work(self._connection)
-        except sqlite3.Error as error:
+            self._connect()
+        except sqlite3.DatabaseError as error:
             raise self._explain(error) from error
+
+    def _write(self, work: Callable[[sqlite3.Connection], T], *, frees: bool = False) -> T:
+        """Run ``work``, under the lock; where the file turns out damaged, on a new one.
+
+        On a full disk the log may be what fills it: folded, its space is used again. ``frees``:
+        the work makes room in the file; if need be it has the reserve to do it with.
+        """
+        remedies: list[Callable[[], bool]] = [partial(self._fold, 0, make_room=True)]
+        if frees:
+            remedies.append(self._reserve.give)
+        anew = False
+        while True:
+            try:
+                return work(self._connection)
+            except sqlite3.Error as error:
+                if is_damage(error) and not anew:
+                    anew = True
+                    with self._read_lock:
+                        self._start_anew(error)
+                elif is_full(error) and remedies:
+                    remedies.pop(0)()
+                else:
+                    raise self._explain(error) from error
+
+    def _take_reserve(self) -> bool:
+        """Have the reserve again, if need be from what is free in the file; False without room."""
+        if self._reserve.take():
+            return True
+        try:
+            self._connection.execute(
+                f"PRAGMA incremental_vacuum({RESERVE_BYTES // 4096})"
+            ).fetchall()
+        except sqlite3.Error:
+            return False
+        return self._fold(0, make_room=True) and self._reserve.take()
 
     def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``work``; where the file turns out damaged, on a new one."""
@@ -361,7 +362,7 @@ class Outbox:
             try:
                 return work(self._reader)
             except sqlite3.Error as error:
-                if not _is_damage(error):
+                if not is_damage(error):
                     raise self._explain(error) from error
                 failure, generation = error, self.generation
         with self._lock, self._read_lock:
@@ -376,35 +377,30 @@ class Outbox:
         found = self._read(lambda connection: connection.execute(question, values).fetchall())
         return [WaitingHit(*row) for row in found]
 
-    def _fold(self, beyond_bytes: int) -> None:
+    def _fold(self, beyond_bytes: int, *, make_room: bool = False) -> bool:
         """Fold the log into the file where it has grown, mostly while others may write.
 
         Without it the log would grow; SQLite would do it in the middle of somebody's ``put``.
+        ``make_room``: give its space back to the disk. False where there was nothing to do or it
+        could not be done: whoever writes next says so.
         """
         if self._unfolded < beyond_bytes or not self._folding.acquire(blocking=False):
-            return
+            return False
         try:
-            with contextlib.closing(sqlite3.connect(self.path, timeout=5.0)) as folder:
-                folder.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-                with self._lock:  # the little that came since: now all of it is in the file
-                    folder.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            fold(self.path)
+            with self._lock, self._read_lock:  # the little that came since: then all is done
+                done = fold(self.path, make_room=make_room)
+                if done:
                     self._unfolded = 0
-        except sqlite3.Error as error:  # a full disk, damage: whoever writes next says it
-            _log.warning("outbox: its log could not be folded", reason=str(error))
+                return done
+        except sqlite3.Error as error:
+            _log.debug("outbox: its log could not be folded", reason=str(error))
+            return False
         finally:
             self._folding.release()
 
     def _explain(self, error: sqlite3.Error) -> OutboxError:
-        advice = "keep the hit and try again"
-        if "full" in str(error):
-            advice = "free space on that disk; " + advice
-        elif "readonly" in str(error) or "unable to open" in str(error):
-            advice = "make the file and its folder writable"
-        elif "locked" in str(error):
-            advice = "another process holds it: give each process a data_dir of its own"
-        elif _is_damage(error):
-            advice = "the damaged file was moved aside and a new one is begun"
-        return OutboxError(f"{self.path}: the outbox cannot be used: {error}; {advice}")
+        return OutboxError(f"{self.path}: the outbox cannot be used: {error}; {advice(error)}")
 
     def _start_anew(self, error: sqlite3.Error) -> None:
         for name in ("_connection", "_reader"):
@@ -413,12 +409,12 @@ class Outbox:
         stamp = self._clock.now().strftime("%Y%m%dT%H%M%S.%fZ")
         aside = self.path.with_name(f"{self.path.name}.damaged-{stamp}")
         try:
-            for ending in _SIDE_FILES:
+            for ending in SIDE_FILES:
                 side = self.path.with_name(self.path.name + ending)
                 if side.exists():
                     side.rename(aside.with_name(aside.name + ending))
             self._connect()
-            rescued = _rescue(aside, self._connection)
+            rescued = rescue(aside, self._connection)
         except (OSError, sqlite3.Error) as second:
             raise OutboxError(
                 f"{self.path}: the outbox is damaged ({error}) and no new one can be made: {second}"
@@ -434,75 +430,3 @@ class Outbox:
             rescued=rescued,
             reason=str(error),
         )
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    """Open or make the file; raises sqlite3.DatabaseError where it is damaged."""
-    connection = sqlite3.connect(path, timeout=5.0, check_same_thread=False)
-    try:
-        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
-        connection.execute("PRAGMA journal_mode=WAL").fetchone()
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA wal_autocheckpoint=0").fetchall()
-        connection.execute(f"PRAGMA journal_size_limit={_MOST_LOG_BYTES}").fetchall()
-        found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if found != "ok":
-            raise sqlite3.DatabaseError(f"malformed: {found}")
-        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-        if version > _SCHEMA_VERSION:
-            raise sqlite3.OperationalError(
-                f"unable to open: written by a newer Checkpoint (schema {version})"
-            )
-        if version == 1:
-            connection.execute(_TO_VERSION_2)
-        connection.executescript(_SCHEMA)
-        connection.execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _rescue(damaged: Path, connection: sqlite3.Connection) -> int:
-    """Copy every waiting hit that can still be read and whose checksum holds; how many.
-
-    Each is asked for by its number: a damaged page hides what lies on it and nothing else.
-    """
-    rescued = 0
-    with contextlib.closing(sqlite3.connect(damaged)) as old, connection:
-        last = _number(old, "SELECT max(row) FROM waiting") or _number(
-            old, "SELECT seq FROM sqlite_sequence WHERE name = 'waiting'"
-        )
-        first = _number(old, "SELECT min(row) FROM waiting") or max(1, last - _SEARCHED_ROWS)
-        columns = "hit_id, revision, priority, put_at, checksum, payload"
-        try:
-            old.execute("SELECT priority FROM waiting LIMIT 0")
-        except sqlite3.DatabaseError:  # of version 1
-            columns = columns.replace("priority", str(LEAST_URGENT))
-        for number in range(first, last + 1):
-            try:
-                row = old.execute(
-                    f"SELECT {columns} FROM waiting WHERE row = ?",  # noqa: S608
-                    (number,),
-                ).fetchone()
-                if row is not None and zlib.crc32(row[-1]) == row[-2]:
-                    rescued += connection.execute(_PUT, row).rowcount
-            except (sqlite3.DatabaseError, TypeError):
-                continue
-    return rescued
-
-
-def _number(connection: sqlite3.Connection, question: str) -> int:
-    """The one number that is asked for; 0 where there is none or it cannot be read."""
-    try:
-        row = connection.execute(question).fetchone()
-        return int(row[0] or 0) if row else 0
-    except (sqlite3.DatabaseError, TypeError, ValueError):
-        return 0
-
-
-def _is_damage(error: sqlite3.Error) -> bool:
-    code = getattr(error, "sqlite_errorcode", None)
-    if code is not None:
-        return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-    return "malformed" in str(error)

@@ -1,7 +1,7 @@
 """Processes that fault runs kill: a service, and a checkpoint that puts and publishes hits.
 
 usage: alert_parts.py service REDIS_SOCKET PORT
-       alert_parts.py checkpoint OUTBOX TARGET NAME FIRST RATE
+       alert_parts.py checkpoint OUTBOX TARGET NAME FIRST RATE PICTURE_BYTES
 
 A checkpoint says ``accepted N`` once hits up to N lie in its outbox, ``refused`` where the disk
 does not take them (they are put again), after ``stop`` on stdin ``stopped``, and ``drained`` when
@@ -27,13 +27,12 @@ from pipeline.outbox import Outbox, OutboxError
 from tests.integration.alerts_support import make_hit
 from watchlist.connection import connect
 
-PICTURE = b"\xff\xd8" + bytes(4_000)
 _MOST_AT_ONCE = 4
 
 
-def hit(name: str, number: int) -> OutgoingHit:
+def hit(name: str, number: int, picture: bytes) -> OutgoingHit:
     """The same hit for the same checkpoint and number, whoever makes it."""
-    made = make_hit(number, checkpoint=name, jpeg=PICTURE)
+    made = make_hit(number, checkpoint=name, jpeg=picture)
     return publish_request(replace(made, id=f"{name}-{number}"))
 
 
@@ -46,8 +45,9 @@ def serve(socket: str, port: str) -> None:
         time.sleep(1)
 
 
-def checkpoint(path: str, target: str, name: str, first: str, rate: str) -> None:
+def checkpoint(path: str, target: str, name: str, first: str, rate: str, size: str) -> None:
     """Put and publish until told to stop, then until everything is acknowledged."""
+    picture = bytes(int(size))
     chance = random.Random(f"{name}{first}")
     outbox = _outbox(Path(path))
     publisher = Publisher(outbox, target, backoff_max_s=0.3)
@@ -57,7 +57,7 @@ def checkpoint(path: str, target: str, name: str, first: str, rate: str) -> None
     number = int(first)
     while not stop.is_set():
         count = chance.randint(1, _MOST_AT_ONCE)
-        _put(outbox, [hit(name, number + place) for place in range(count)])
+        _put(outbox, [hit(name, number + place, picture) for place in range(count)])
         number += count
         print(f"accepted {number - 1}", flush=True)
         stop.wait(count / float(rate))

@@ -85,10 +85,12 @@ class Checkpoint:
         self.refused = 0
         self._arguments = ("checkpoint", folder / "outbox.sqlite", target, name)
         self._inside = inside
+        self.picture_bytes = 4_000
         self.part: Part | None = None
 
     def start(self) -> None:
-        self.part = Part(*self._arguments, self.accepted + 1, RATE, inside=self._inside)
+        more = (self.accepted + 1, RATE, self.picture_bytes)
+        self.part = Part(*self._arguments, *more, inside=self._inside)
 
     def look(self) -> None:
         """Take note of what it has said."""

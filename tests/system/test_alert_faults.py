@@ -105,7 +105,7 @@ def test_nothing_is_lost_doubled_or_out_of_order(tmp_path: Path, rounds: int, fa
 
 
 def test_the_outbox_on_a_full_disk(tmp_path: Path, rounds: int) -> None:
-    with small_disk(tmp_path / "north", kib=8 * 1024) as disk:
+    with small_disk(tmp_path / "north", kib=32 * 1024) as disk:
 
         def outbox_full(rig: Rig, chance: random.Random) -> None:
             victim = rig.checkpoints[0]
@@ -116,15 +116,21 @@ def test_the_outbox_on_a_full_disk(tmp_path: Path, rounds: int) -> None:
                 victim.look()
                 return victim.refused > before
 
+            rig.up.cut()  # else the space of what was published is used again and again
             disk.fill()
-            until(refused, 20, "a refusal")
+            until(refused, 30, "a refusal")
             if chance.random() < 0.5:  # what it held in memory was not accepted
                 victim.kill()
                 victim.start()
                 time.sleep(chance.uniform(0, 0.5))
+            chance.choice([rig.up.restore, disk.free])()
+            time.sleep(chance.uniform(0, 0.5))
+            rig.up.restore()
             disk.free()
 
-        counts = run(Rig(tmp_path, disk.inside), outbox_full, rounds, seed=7)
+        rig = Rig(tmp_path, disk.inside)
+        rig.checkpoints[0].picture_bytes = 25_000
+        counts = run(rig, outbox_full, rounds, seed=7)
     assert_nothing_lost(counts)
     assert counts.refused > 0
 

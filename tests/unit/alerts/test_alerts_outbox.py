@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from pipeline.clock import ManualClock
+from pipeline.health import Health
 from pipeline.outbox import Outbox, OutboxError
+from pipeline.outbox_file import MOST_LOG_BYTES
+from pipeline.upward import report_damage
+from tests.support.disks import on_small_disk
 
 
 def fill(path: Path, count: int, size: int = 2_000) -> None:
@@ -151,3 +157,108 @@ def test_a_newer_file_is_refused_and_left_alone(tmp_path: Path) -> None:
     with pytest.raises(OutboxError, match="newer Checkpoint"):
         Outbox(path)
     assert list(tmp_path.glob("*damaged*")) == []
+
+
+def test_several_are_put_all_or_none(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "outbox.db")
+    assert outbox.put_all([("a", 0, b"1", 1), ("b", 0, b"2", 4), ("a", 0, b"3", 1)]) == 2
+    pages = outbox._connection.execute("PRAGMA page_count").fetchone()[0]
+    outbox._connection.execute(f"PRAGMA max_page_count={pages}")
+    with pytest.raises(OutboxError, match="full"):
+        outbox.put_all([("c", 0, b"4", 1), ("d", 0, bytes(100_000), 1)])
+    assert [one.hit_id for one in outbox.pending()] == ["a", "b"]
+    assert outbox.depth() == 2
+    outbox.close()
+
+
+def test_a_file_of_an_earlier_version_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "outbox.db"
+    with closing(sqlite3.connect(path)) as old, old:
+        old.executescript(
+            "CREATE TABLE waiting (row INTEGER PRIMARY KEY AUTOINCREMENT, hit_id TEXT NOT NULL,"
+            " revision INTEGER NOT NULL, put_at REAL NOT NULL, checksum INTEGER NOT NULL,"
+            " payload BLOB NOT NULL, UNIQUE (hit_id, revision));"
+            "INSERT INTO waiting VALUES (7, 'old', 0, 0, 0, x'31');"
+            "PRAGMA user_version=1;"
+        )
+    outbox = Outbox(path)
+    outbox.put("new", 0, b"2", 1)
+    assert [one.key for one in outbox.pending()] == [("old", 0), ("new", 0)]
+    assert [name for _, name in outbox.urgent(1)] == ["new"]
+    assert outbox.recovery is None
+    outbox.close()
+
+
+def test_damage_lies_there_to_be_seen_until_it_is_taken_away(tmp_path: Path) -> None:
+    path = tmp_path / "outbox.db"
+    path.write_bytes(b"this is no database, and never was one" * 200)
+    health = Health()
+    with closing(Outbox(path)) as outbox:
+        report_damage(outbox, health)
+        assert "0 hits were rescued" in health.problems()["data in outbox.db"]
+    with closing(Outbox(path)) as outbox:
+        assert outbox.recovery is None
+        report_damage(outbox, health)
+        (left,) = outbox.damaged()
+        assert str(left) in health.problems()["data in outbox.db"]
+        left.unlink()
+        report_damage(outbox, health)
+        assert health.problems() == {}
+
+
+def test_the_log_stays_short_with_and_without_a_link(tmp_path: Path) -> None:
+    path = tmp_path / "outbox.db"
+    log = path.with_name("outbox.db-wal")
+    outbox, number = Outbox(path), 0
+    for round_number in range(60):
+        for _ in range(10):
+            outbox.put(f"hit-{number}", 0, bytes(50_000))
+            number += 1
+        if round_number % 2:
+            outbox.done(one.key for one in outbox.pending(20))
+    for _ in range(400):  # nobody calls done
+        outbox.put(f"hit-{number}", 0, bytes(50_000))
+        number += 1
+    assert log.stat().st_size < 2 * MOST_LOG_BYTES
+    outbox.close()
+
+
+FILLED = """
+import sys
+from pathlib import Path
+from pipeline.outbox import Outbox, OutboxError
+
+folder = Path(sys.argv[1])
+outbox = Outbox(folder / "outbox.db")
+put = 0
+try:
+    while True:
+        outbox.put(f"hit-{put}", 0, bytes(40_000))
+        put += 1
+except OutboxError as error:
+    print(error)
+with (folder / "ballast").open("wb", buffering=0) as file:  # and the last block as well
+    try:
+        while file.write(bytes(512)):
+            pass
+    except OSError:
+        pass
+outbox.close()
+outbox = Outbox(folder / "outbox.db")
+assert outbox.depth() == put, (outbox.depth(), put)
+sent = 0
+while waiting := outbox.pending(20):
+    outbox.done(one.key for one in waiting)
+    sent += len(waiting)
+assert sent == put, (sent, put)
+outbox.put("again", 0, bytes(40_000))
+print("put", put, "sent", sent)
+"""
+
+
+def test_a_disk_that_is_full_of_hits_gets_empty_again(tmp_path: Path) -> None:
+    done = on_small_disk(tmp_path / "disk", 40 * 1024, FILLED, str(tmp_path / "disk"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    full, counts = done.stdout.splitlines()[-2:]
+    assert "free space on that disk" in full
+    assert int(counts.split()[1]) > 200
