@@ -92,7 +92,7 @@ def hits(picture_bytes: int) -> Iterator[Callable[[int], Hit]]:
         vehicle_class=None,
         vehicle_colour=None,
         category="stolen",
-        priority=1,
+        priority=2,  # not one that is escalated
         disposition="stop",
         reason="made up for a benchmark",
         case_number="0",

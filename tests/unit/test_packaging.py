@@ -21,6 +21,7 @@ VARIABLES = {
     "CAMERA_PASSWORD": "secret",
     "CAMERA_URL": "rtsp://camera/1",
     "CHECKPOINT_NAME": "north",
+    "MQTT_PASSWORD": "secret",
 }
 
 
