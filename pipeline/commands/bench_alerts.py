@@ -18,7 +18,7 @@ from benchmarks import alerts as bench
 
 
 def alerts(
-    seconds: Annotated[float, typer.Option(min=2.0, help="How long each part is measured.")] = 30.0,
+    seconds: Annotated[float, typer.Option(min=1.0, help="How long each part is measured.")] = 30.0,
     rate: Annotated[
         float, typer.Option(min=1.0, max=2_000.0, help="Hits a second with a picture.")
     ] = 200.0,
