@@ -18,7 +18,6 @@ import sqlite3
 import threading
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
@@ -30,7 +29,6 @@ from pipeline.errors import CheckpointError
 from pipeline.outbox_file import (
     LEAST_URGENT,
     PUT,
-    RESERVE_BYTES,
     SIDE_FILES,
     Recovery,
     Reserve,
@@ -41,6 +39,8 @@ from pipeline.outbox_file import (
     open_file,
     rescue,
 )
+from pipeline.outbox_file import HitKey as HitKey
+from pipeline.outbox_file import WaitingHit as WaitingHit
 
 _log = structlog.get_logger(__name__)
 
@@ -48,32 +48,15 @@ T = TypeVar("T")
 
 _WAITING: Final = "SELECT row, hit_id, revision, payload FROM waiting"
 _KEPT_PAGES: Final = 4_096  # of 4 KiB: left free in the file for the next hits
+_MANY_PAGES: Final = 256
 _DELETED_BYTES: Final = 8 * 1024  # in the log, for a hit that is forgotten
 _FOLD_BYTES: Final = 4 * 1024 * 1024
 """Written since the log was last folded into the file: ``done`` does it then. ``put`` does it after
 twice that, where nobody calls ``done``: the link is down."""
 
-HitKey = tuple[str, int]
-"""(hit id, revision)."""
-
 
 class OutboxError(CheckpointError):
     """The outbox cannot keep a hit: the caller still holds it and must not forget it."""
-
-
-@dataclass(frozen=True, slots=True)
-class WaitingHit:
-    """One hit in the outbox; ``row`` is its place in the order."""
-
-    row: int
-    hit_id: str
-    revision: int
-    payload: bytes = field(repr=False)
-
-    @property
-    def key(self) -> HitKey:
-        """(hit id, revision)."""
-        return self.hit_id, self.revision
 
 
 class Outbox:
@@ -104,15 +87,7 @@ class Outbox:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutboxError(f"{path}: the outbox's folder cannot be made: {error}") from error
-        try:
-            self._connect()
-        except sqlite3.DatabaseError as error:
-            if is_damage(error):
-                self._start_anew(error)
-            elif is_full(error) and self._reserve.give():  # what waits can still be sent
-                self._connect_again()
-            else:  # locked, read-only: the file is sound
-                raise self._explain(error) from error
+        self._begin()
         self._fold(0)  # what an earlier run left in the log
 
     def put(self, hit_id: str, revision: int, payload: bytes, priority: int = LEAST_URGENT) -> bool:
@@ -145,8 +120,6 @@ class Outbox:
                 return sum(connection.execute(PUT, row).rowcount == 1 for row in rows)
 
         with self._lock:
-            if rows and not self._take_reserve():
-                raise self._explain(sqlite3.OperationalError("database or disk is full"))
             new = self._write(insert)
             self._depth += new
             self._unfolded += sum(len(row[-1]) for row in rows)
@@ -315,24 +288,30 @@ class Outbox:
             self._connection.close()
             raise
 
-    def _connect_again(self) -> None:
+    def _begin(self) -> None:
         try:
             self._connect()
         except sqlite3.DatabaseError as error:
-            raise self._explain(error) from error
+            if is_damage(error):
+                self._start_anew(error)
+            elif is_full(error) and self._reserve.give():  # what waits can still be sent
+                self._begin()
+            else:  # locked, read-only: the file is sound
+                raise self._explain(error) from error
 
     def _write(self, work: Callable[[sqlite3.Connection], T], *, frees: bool = False) -> T:
         """Run ``work``, under the lock; where the file turns out damaged, on a new one.
 
-        On a full disk the log may be what fills it: folded, its space is used again. ``frees``:
-        the work makes room in the file; if need be it has the reserve to do it with.
+        On a full disk the log may be what fills it, or what is free in the file: their space is
+        used again. ``frees``: the work makes room in the file; only for such there is the reserve.
         """
-        remedies: list[Callable[[], bool]] = [partial(self._fold, 0, make_room=True)]
-        if frees:
-            remedies.append(self._reserve.give)
+        last_resort = self._reserve.give if frees else self._shrink
+        remedies: list[Callable[[], bool]] = [last_resort, partial(self._fold, 0, make_room=True)]
         anew = False
         while True:
             try:
+                if not frees and not self._has_reserve():
+                    raise sqlite3.OperationalError("database or disk is full")
                 return work(self._connection)
             except sqlite3.Error as error:
                 if is_damage(error) and not anew:
@@ -340,21 +319,26 @@ class Outbox:
                     with self._read_lock:
                         self._start_anew(error)
                 elif is_full(error) and remedies:
-                    remedies.pop(0)()
+                    remedies.pop()()
                 else:
                     raise self._explain(error) from error
 
-    def _take_reserve(self) -> bool:
-        """Have the reserve again, if need be from what is free in the file; False without room."""
-        if self._reserve.take():
-            return True
+    def _has_reserve(self) -> bool:
+        """Have the reserve, if need be from what is free in the file; False without room."""
+        return self._reserve.take() or (self._shrink() and self._reserve.take())
+
+    def _shrink(self) -> bool:
+        """Give what is free in the file back to the disk; False where that is not much."""
         try:
-            self._connection.execute(
-                f"PRAGMA incremental_vacuum({RESERVE_BYTES // 4096})"
-            ).fetchall()
-        except sqlite3.Error:
+            free = int(self._connection.execute("PRAGMA freelist_count").fetchone()[0])
+            if free < _MANY_PAGES:
+                return False
+            self._reserve.give()  # shrinking is writing, too
+            self._connection.execute(f"PRAGMA incremental_vacuum({free})").fetchall()
+        except sqlite3.Error as error:
+            _log.debug("outbox: its file could not be made smaller", reason=str(error))
             return False
-        return self._fold(0, make_room=True) and self._reserve.take()
+        return self._fold(0, make_room=True)
 
     def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``work``; where the file turns out damaged, on a new one."""

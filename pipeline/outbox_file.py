@@ -6,7 +6,7 @@ import contextlib
 import os
 import sqlite3
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -48,6 +48,25 @@ PUT: Final = (
 )
 _WAITING: Final = "SELECT row, hit_id, revision, payload FROM waiting"
 _SEARCHED_ROWS: Final = 1_000_000  # of a damaged file whose first row cannot be told
+
+
+HitKey = tuple[str, int]
+"""(hit id, revision)."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingHit:
+    """One hit in the outbox; ``row`` is its place in the order."""
+
+    row: int
+    hit_id: str
+    revision: int
+    payload: bytes = field(repr=False)
+
+    @property
+    def key(self) -> HitKey:
+        """(hit id, revision)."""
+        return self.hit_id, self.revision
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,9 @@ pixels, so that blur, noise and JPEG blocks have the sizes they have in practice
 
 from __future__ import annotations
 
+from fractions import Fraction
+
+import av
 import cv2
 import numpy as np
 
@@ -85,8 +88,13 @@ def light(image: ImageBgr, rng: np.random.Generator) -> ImageBgr:
 
 
 def optics(image: ImageBgr, rng: np.random.Generator, plate_width: float) -> ImageBgr:
-    """Defocus, motion, noise, sharpening and JPEG; blur grows with the plate's size in pixels."""
+    """Rain, defocus, motion, noise, sharpening, JPEG or H.264, in this order.
+
+    Blur grows with the plate's size in pixels.
+    """
     scale = plate_width / 100
+    if rng.random() < 0.08:
+        image = rain(image, rng, scale)
     draw = rng.random()
     if draw < 0.3:
         image = cv2.GaussianBlur(image, (0, 0), max(0.3, rng.uniform(0.3, 1.5) * scale))
@@ -102,10 +110,62 @@ def optics(image: ImageBgr, rng: np.random.Generator, plate_width: float) -> Ima
         soft = cv2.GaussianBlur(image, (0, 0), 1.0)
         amount = rng.uniform(0.5, 2.0)
         image = cv2.addWeighted(image, 1 + amount, soft, -amount, 0)
-    if rng.random() < 0.4:
+    draw = rng.random()
+    if draw < 0.35:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(20, 90))]
         image = cv2.imdecode(cv2.imencode(".jpg", image, quality)[1], cv2.IMREAD_COLOR)
+    elif draw < 0.47:
+        image = video(image, rng)
     return image
+
+
+def rain(image: ImageBgr, rng: np.random.Generator, scale: float) -> ImageBgr:
+    """Streaks in the air, and drops on the glass that blur what is behind them."""
+    height, width = image.shape[:2]
+    streaks = np.zeros((height, width), np.float32)
+    drops = max(1, round(height * width * rng.uniform(0.0005, 0.003)))
+    streaks[rng.integers(0, height, drops), rng.integers(0, width, drops)] = rng.uniform(300, 900)
+    length = max(3, round(rng.uniform(6, 24) * scale))
+    kernel = np.zeros((length, length), np.float32)
+    lean = round(rng.normal(0, 0.15) * length)
+    cv2.line(kernel, (length // 2 - lean, 0), (length // 2 + lean, length - 1), 1.0)
+    streaks = cv2.filter2D(streaks, -1, kernel / max(float(kernel.sum()), 1.0))
+    out = image + (rng.uniform(170, 255) - image) * np.clip(streaks / 255, 0, 0.7)[..., None]
+    if rng.random() < 0.5:
+        glass = np.zeros((height, width), np.float32)
+        for _ in range(int(rng.integers(1, 6))):
+            centre = (int(rng.integers(width)), int(rng.integers(height)))
+            radius = max(1, round(rng.uniform(2, 9) * scale))
+            cv2.circle(glass, centre, radius, float(rng.uniform(0.4, 1.0)), -1)
+        glass = cv2.GaussianBlur(glass, (0, 0), max(0.6, scale))[..., None]
+        soft = cv2.GaussianBlur(out, (0, 0), max(1.0, 3.0 * scale))
+        out += (soft * rng.uniform(0.9, 1.15) - out) * glass
+    return np.clip(out, 0, 255).astype(np.uint8)
+
+
+def video(image: ImageBgr, rng: np.random.Generator) -> ImageBgr:
+    """The picture as the second frame of an H.264 stream of a low bit rate, the first a bit off."""
+    height, width = image.shape[:2]
+    size = (width + width % 2, height + height % 2)
+    frame = cv2.copyMakeBorder(image, 0, size[1] - height, 0, size[0] - width, cv2.BORDER_REPLICATE)
+    shift = f32([[1, 0, rng.normal(0, 3)], [0, 1, rng.normal(0, 3)]])
+    before = cv2.warpAffine(frame, shift, size, borderMode=cv2.BORDER_REPLICATE)
+    encoder = av.CodecContext.create("libx264", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = *size, "yuv420p"
+    encoder.time_base, encoder.thread_count = Fraction(1, 25), 1
+    crf = str(int(rng.integers(26, 42)))
+    encoder.options = {"preset": "superfast", "tune": "zerolatency", "crf": crf}
+    decoder = av.CodecContext.create("h264", "r")
+    decoder.thread_count = 1
+    packets = []
+    for number, picture in enumerate((before, frame)):
+        moment = av.VideoFrame.from_ndarray(picture, format="bgr24")
+        moment.pts = number
+        packets += encoder.encode(moment)
+    packets += encoder.encode(None)
+    frames = [seen for packet in packets for seen in decoder.decode(packet)]
+    frames += decoder.decode(None)
+    return np.ascontiguousarray(frames[-1].to_ndarray(format="bgr24")[:height, :width])
 
 
 def motion_blur(image: ImageBgr, rng: np.random.Generator, length: int) -> ImageBgr:

@@ -3,7 +3,9 @@
 A sample is one square view of one photograph (or four small ones side by side), warped by a
 random homography so that plates appear 18 to 240 px wide. Rendered plates of every class and
 real crops replace or join the plates of the picture, matched in brightness; crops that are no
-plates join as hard negatives. No mirroring: text has a direction.
+plates join as hard negatives. Text has a direction, so only streets, whose own plates are not
+labelled, are mirrored. Streets with vans, buses and trucks are drawn more often, and closer to
+them: there are few.
 
 Labels are partial, so each sample carries a weight per class for its *negatives*: 0 where the
 class is not annotated in that photograph. Positives always count.
@@ -15,6 +17,7 @@ class is not annotated in that photograph. Positives always count.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import product
@@ -42,6 +45,8 @@ CLASSES = ("plate", "car", "van", "bus", "truck", "motorcycle")
 GREY = 114
 SIZES = ((320, 16, 0.7), (416, 10, 0.16), (544, 6, 0.14))
 """Side in pixels, batch, and how often."""
+RARITY = 0.6
+"""0: all vehicles alike, 1: all classes alike."""
 INFERENCE_SIDE = 640
 """Longer side at which pictures are looked at later: vehicles are shown about that large."""
 
@@ -55,6 +60,7 @@ class Source:
     plates: list[np.ndarray]  # (4, 2) float32 each
     vehicles: list[tuple[int, np.ndarray]]  # class index, (4,) float32 xyxy
     weights: np.ndarray  # (6,) float32
+    odds: np.ndarray | None = None  # (vehicles,) how often each is looked at
 
 
 @dataclass(slots=True)
@@ -152,7 +158,16 @@ def load_sources(data: Path, limit: int | None = None) -> dict[str, list[Source]
         weights[0] = 0.0
         image = labels.picture(data, row)
         sources["street"].append(Source("street", _levels(image), [], boxes, weights))
+    _weigh(sources["street"])
     return sources
+
+
+def _weigh(streets: list[Source]) -> None:
+    """Odds for the vehicles of each street: the rarer its class, the higher."""
+    counts = Counter(name for street in streets for name, _ in street.vehicles)
+    most = max(counts.values(), default=1)
+    for street in streets:
+        street.odds = np.array([(most / counts[name]) ** RARITY for name, _ in street.vehicles])
 
 
 def _levels(image: np.ndarray) -> list[np.ndarray]:
@@ -165,6 +180,8 @@ class Composer:
 
     def __init__(self, data: Path, sources: dict[str, list[Source]], seed: int = 0) -> None:
         self.sources = sources
+        odds = [max(s.odds, default=1.0) if s.odds is not None else 1.0 for s in sources["street"]]
+        self.street_odds = np.cumsum(np.array(odds) / max(sum(odds), 1.0))
         rng = np.random.default_rng(seed)
         glyphs = Glyphs(data / "glyphs")
         self.rendered: list[np.ndarray] = []
@@ -194,16 +211,23 @@ class Composer:
                 result.plates += [p + f32([x, y]) for p in part.plates]
                 result.vehicles += [(c, b + f32([x, y, x, y])) for c, b in part.vehicles]
         else:
-            kind = str(rng.choice(["pku", "ccpd", "street"], p=[0.58, 0.12, 0.30]))
+            kind = str(rng.choice(["pku", "ccpd", "street"], p=[0.50, 0.11, 0.39]))
             result = self._view(rng, kind, side)
         result.image = photometric(result.image, rng)
         return result
 
     def _view(self, rng: np.random.Generator, kind: str, side: int, small: bool = False) -> Sample:
-        source = self.sources[kind][int(rng.integers(len(self.sources[kind])))]
+        pool = self.sources[kind]
+        street = kind == "street"
+        chosen = np.searchsorted(self.street_odds, rng.random()) if street else None
+        source = pool[int(rng.integers(len(pool)) if chosen is None else chosen)]
         height, width = source.levels[0].shape[:2]
         fit = side / max(height, width)
         focus = f32([rng.uniform(0, width), rng.uniform(0, height)])
+        if source.odds is not None and len(source.odds) and rng.random() < 0.6:
+            index = int(rng.choice(len(source.odds), p=source.odds / source.odds.sum()))
+            box = source.vehicles[index][1]
+            focus = f32((box[:2] + box[2:]) / 2)
         if source.plates and rng.random() < 0.85:
             plate = source.plates[int(rng.integers(len(source.plates)))]
             focus = plate.mean(axis=0)
@@ -214,7 +238,12 @@ class Composer:
             scale = INFERENCE_SIDE / max(height, width) * np.exp(rng.uniform(-0.7, 0.5))
         if not small and rng.random() < 0.22:  # the whole picture, as inference letterboxes it
             scale, focus = fit, f32([width / 2, height / 2])
-        matrix = _homography(rng, focus, scale, side, (width, height))
+        if street and rng.random() < 0.5:
+            mirror = np.array([[-1, 0, width], [0, 1, 0], [0, 0, 1.0]])
+            matrix = _homography(rng, project(mirror, focus[None])[0], scale, side, (width, height))
+            matrix = matrix @ mirror
+        else:
+            matrix = _homography(rng, focus, scale, side, (width, height))
         level = 1 if scale < 0.5 else 0
         shrink = np.diag([2.0**level, 2.0**level, 1.0])
         fill = GREY if rng.random() < 0.6 else int(rng.integers(0, 256))

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from detectors.training.arrays import f32
-from detectors.training.degrade import motion_blur
+from detectors.training.degrade import motion_blur, rain, video
 
 
 def project(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -89,7 +89,7 @@ def lay_over(
 
 
 def photometric(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Light, sensor and codec: gamma, gain, tint, blur, noise, JPEG."""
+    """Light, weather, sensor and codec: gamma, gain, tint, rain, blur, noise, JPEG or H.264."""
     gain = np.exp(rng.normal(0, 0.25))
     gamma = np.exp(rng.normal(0, 0.25))
     if rng.random() < 0.15:  # night
@@ -100,6 +100,8 @@ def photometric(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.12:
         grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
         image = cv2.merge([grey, grey, grey])
+    if rng.random() < 0.05:
+        image = rain(image, rng, rng.uniform(0.6, 1.6))
     draw = rng.random()
     if draw < 0.12:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 1.6))
@@ -109,7 +111,10 @@ def photometric(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         noise = np.empty(image.shape, np.int8)
         cv2.randn(noise, 0, float(rng.uniform(2, 12)))
         image = cv2.add(image, noise, dtype=cv2.CV_8U)
-    if rng.random() < 0.2:
+    draw = rng.random()
+    if draw < 0.2:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 90))]
         image = cv2.imdecode(cv2.imencode(".jpg", image, quality)[1], cv2.IMREAD_COLOR)
+    elif draw < 0.26:
+        image = video(image, rng)
     return image

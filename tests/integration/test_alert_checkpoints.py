@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -28,6 +30,7 @@ from tests.integration.alerts_support import (
     submit,
     wait_until,
 )
+from tests.support.program import checkpoint
 
 pytestmark = [pytest.mark.grpc, pytest.mark.redis]
 BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
@@ -209,3 +212,33 @@ def test_a_clock_that_is_off_is_said_with_its_direction() -> None:
     assert "100 s behind" in (clock_problem(BEGIN, later, 0.1) or "")
     assert "100 s ahead of" in (clock_problem(later, BEGIN, 0.1) or "")
     assert clock_problem(BEGIN, later, 99.0) is None, "the answer may have been under way for long"
+
+
+def test_the_command_line_shows_checkpoints(database: redis.Redis, tmp_path: Path) -> None:
+    with running_service(database) as service:
+        target = service.addresses[0]
+        assert "no checkpoint has reported" in run_checkpoints(target, tmp_path).stderr
+        problems = {"camera [red]east[/]": "no connection"}
+        reporter = Reporter(target, lambda: report(waiting_hits=7, problems=problems), every_s=0.2)
+        reporter.start()
+        with CheckpointClient(target) as client:
+            wait_until(lambda: len(client.checkpoints(CheckpointState.ONLINE)) == 1)
+        shown = run_checkpoints(target, tmp_path).stdout
+        assert "north gate" in shown
+        assert "[red]east[/]" in shown.replace("\n", ""), "what others wrote is no markup"
+        (line,) = run_checkpoints(target, tmp_path, "--json").stdout.splitlines()
+        told = json.loads(line)
+        assert (told["checkpoint"], told["state"], told["waiting_hits"]) == (
+            "north gate",
+            "online",
+            7,
+        )
+        assert told["problems"] == problems
+        assert run_checkpoints(target, tmp_path, "--state", "silent", "--json").stdout == ""
+        reporter.stop()
+
+
+def run_checkpoints(target: str, folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    done = checkpoint("alerts", "checkpoints", "--target", target, *more, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return done

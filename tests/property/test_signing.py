@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
+import time
+from pathlib import Path
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,3 +49,17 @@ def test_a_receiver_that_only_has_the_documentation_finds_the_same() -> None:
     body = '{"plate":"京A12345"}'.encode()
     expected = hmac.new(b"0123456789abcdef", b"1767225600." + body, hashlib.sha256).hexdigest()
     assert sign(b"0123456789abcdef", body, 1767225600.9) == f"t=1767225600,v1={expected}"
+
+
+def test_the_receiver_in_the_documentation_agrees() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "province.md").read_text(encoding="utf-8")
+    found = re.search(r"```python\n(.*?)```", text, re.S)
+    assert found is not None
+    names: dict[str, Any] = {}
+    exec(found[1], names)
+    body, secret = b'{"sequence": 7}', b"0123456789abcdef"
+    header = sign(secret, body, time.time())
+    assert names["genuine"](secret, body, header)
+    assert not names["genuine"](secret, body + b" ", header)
+    assert not names["genuine"](secret, body, sign(secret, body, time.time() - 400))
+    assert not names["genuine"](secret, body, "nonsense")
