@@ -1,0 +1,77 @@
+"""Settings of cameras, recognition and passages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from pipeline.config.base import Settings
+from pipeline.types import Direction
+
+Point = Annotated[tuple[float, float], Field(description="x, y as fractions of the picture")]
+
+
+class LaneSettings(Settings):
+    """One lane of a camera, as a polygon in fractions of the picture's width and height."""
+
+    name: str = Field(min_length=1)
+    polygon: tuple[Point, ...] = Field(min_length=3)
+    direction: Direction | None = None
+
+
+class CameraSettings(Settings):
+    """One camera: an RTSP URL, a video file or a folder of pictures."""
+
+    name: str = Field(min_length=1, pattern=r"^[^\s/]+$")
+    source: str = Field(min_length=1, repr=False)
+    sample_fps: float = Field(default=5.0, gt=0, le=60)
+    lanes: tuple[LaneSettings, ...] = ()
+    direction: Direction | None = None
+    connect_timeout_s: float = Field(default=5.0, gt=0)
+    stall_timeout_s: float = Field(default=4.0, gt=0)
+    frozen_timeout_s: float = Field(default=20.0, gt=0)
+    backoff_initial_s: float = Field(default=0.5, gt=0)
+    backoff_max_s: float = Field(default=3.0, gt=0)
+
+
+class RecognitionSettings(Settings):
+    """How frames are batched and recognised."""
+
+    threads: int = Field(default=0, ge=0, description="0: as many as there are cores")
+    batch_size: int = Field(default=8, ge=1, le=256)
+    batch_deadline_s: float = Field(default=0.03, ge=0)
+    mailbox_frames: int = Field(default=4, ge=1)
+    staleness_s: float = Field(default=2.0, gt=0)
+    weights_dir: Path | None = Field(default=None, description="None: the shipped weights")
+    scene_weights: Path | None = Field(default=None, description="a .pt of ultralytics' to detect")
+    reader: Literal["openvino", "paddleocr"] = Field(default="openvino", description="runs reading")
+    reader_model: Path | None = Field(
+        default=None, description="a PP-OCR model folder for paddleocr; None: the shipped reader"
+    )
+
+    @field_validator("reader_model")
+    @classmethod
+    def _is_for_paddleocr(cls, folder: Path | None, info: ValidationInfo) -> Path | None:
+        if folder is not None and info.data.get("reader") == "openvino":
+            raise ValueError('only reader = "paddleocr" takes a model; the shipped one needs none')
+        return folder
+
+
+class PassageSettings(Settings):
+    """When a passage is settled, closed and taken up again.
+
+    A reading is settled when ``settled_reads`` reads agree on it and the vote gives it
+    ``settled_probability``; under ``readable_probability`` a passage's plate counts as unread.
+    A vehicle whose reading is not that sure is a passage after ``unread_sightings`` frames. One
+    unseen for ``close_after_s`` has left; the same plate back within ``reopen_within_s`` is the
+    same passage.
+    """
+
+    settled_probability: float = Field(default=0.9, gt=0, le=1)
+    settled_reads: int = Field(default=2, ge=1)
+    readable_probability: float = Field(default=0.5, gt=0, le=1)
+    unread_sightings: int = Field(default=3, ge=1)
+    close_after_s: float = Field(default=1.2, gt=0)
+    reopen_within_s: float = Field(default=8.0, ge=0)
