@@ -20,7 +20,8 @@ from pipeline.camera import CameraStatus, StopReason
 from pipeline.config import CameraSettings, CheckpointSettings
 from pipeline.display import RunDisplay
 from pipeline.errors import ConfigError, InputError
-from pipeline.runtime import Listener, Runtime
+from pipeline.recognition import Listener
+from pipeline.runtime import Runtime
 from pipeline.signals import stop_requests
 from pipeline.source import frames_in, is_live, local_path
 from pipeline.types import Hit, Passage

@@ -3,7 +3,7 @@
 import json
 
 from pipeline import events
-from pipeline.runtime import _Told
+from pipeline.recognition import Told
 from pipeline.types import Hit, MatchKind, VehicleClass, VehicleColour
 from tests.support import scenes, watchlists
 
@@ -59,11 +59,11 @@ def test_a_hit_and_its_retraction() -> None:
 
 
 def test_told_counts_ids_and_knows_revisions_in_bounded_memory() -> None:
-    told = _Told()
+    told = Told()
     assert told.is_new("a", 0)
     assert not told.is_new("a", 0)
     assert told.is_new("a", 1)
-    for number in range(3 * _Told._REMEMBERED):
+    for number in range(3 * Told._REMEMBERED):
         told.is_new(str(number), 0)
-    assert told.count == 1 + 3 * _Told._REMEMBERED
-    assert len(told._revisions) == _Told._REMEMBERED
+    assert told.count == 1 + 3 * Told._REMEMBERED
+    assert len(told._revisions) == Told._REMEMBERED

@@ -1,0 +1,187 @@
+"""The recognising part of a process: cameras, batches, passages, delivery and publishing."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+
+from detectors.recogniser import Recogniser
+from pipeline.archive import PassageArchive
+from pipeline.batching import Batcher
+from pipeline.clock import Clock
+from pipeline.config import CheckpointSettings
+from pipeline.delivery import Delivery
+from pipeline.evidence import EvidenceStore
+from pipeline.health import Health
+from pipeline.ingest import CameraWorker
+from pipeline.late import LATE_FILE, LateMatching, LateQueue
+from pipeline.mailbox import Mailboxes
+from pipeline.matching import Matcher
+from pipeline.outbox import Outbox
+from pipeline.passage import PassageBuilder
+from pipeline.recognise import RecognitionStage
+from pipeline.types import Hit, Passage
+from pipeline.upward import Upward, report_damage
+from watchlist.store import Watchlist
+
+_log = structlog.get_logger(__name__)
+_DELIVERY_RESERVE_S = 2.0  # of the shutdown deadline, for matching and publishing
+_SILENT_FACTOR = 2.5  # a camera silent for so many times close_after_s has its passages closed
+
+
+def _ignore(_: object) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who wants to see passages and hits as they happen; called in the pipeline's threads."""
+
+    on_passage: Callable[[Passage], None] = _ignore
+    on_hit: Callable[[Hit], None] = _ignore
+
+
+class Told:
+    """Counts distinct ids and tells new revisions from repeated ones, in bounded memory."""
+
+    _REMEMBERED = 4096
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._revisions: OrderedDict[str, int] = OrderedDict()
+
+    def is_new(self, identifier: str, revision: int) -> bool:
+        """True the first time; remembers it."""
+        known = self._revisions.pop(identifier, None)
+        self._revisions[identifier] = revision
+        self.count += known is None
+        if len(self._revisions) > self._REMEMBERED:
+            self._revisions.popitem(last=False)
+        return known != revision
+
+
+def list_state(watchlist: Watchlist) -> tuple[int, float]:
+    """Version and age in seconds of the list."""
+    state = watchlist.state()
+    return state.version, state.age_s
+
+
+class Recognition:
+    """Cameras, recognition, delivery and publishing of one process."""
+
+    def __init__(
+        self,
+        settings: CheckpointSettings,
+        recogniser: Recogniser,
+        archive: PassageArchive,
+        watchlist: Watchlist,
+        target: str,
+        health: Health,
+        listener: Listener,
+        clock: Clock,
+        *,
+        once: bool,
+    ) -> None:
+        self.watchlist = watchlist
+        self.passages, self.hits = Told(), Told()
+        self._listener = listener
+        recognition, data_dir = settings.recognition, settings.data_dir
+        self.mailboxes = Mailboxes(
+            [camera.name for camera in settings.cameras],
+            capacity=recognition.mailbox_frames,
+            staleness_s=recognition.staleness_s,
+            clock=clock,
+        )
+        evidence = EvidenceStore(
+            data_dir / "evidence", health, settings.evidence_quality, settings.blur_occupants
+        )
+        self._spool = Outbox(data_dir / "spool.sqlite", clock)
+        list_age = partial(list_state, watchlist)
+        self._upward = Upward(settings, data_dir / "outbox.sqlite", target, health, clock, list_age)
+        self.workers = [
+            CameraWorker(camera, self.mailboxes, pace=not once, loop=not once, clock=clock)
+            for camera in settings.cameras
+        ]
+        self.stage = RecognitionStage(
+            Batcher(self.mailboxes, recognition.batch_size, recognition.batch_deadline_s),
+            recogniser,
+            {
+                camera.name: PassageBuilder(camera, settings.passages, evidence, clock)
+                for camera in settings.cameras
+            },
+            _SILENT_FACTOR * settings.passages.close_after_s,
+            self._take,
+            clock,
+        )
+        matcher = Matcher(watchlist, settings.checkpoint, clock, settings.matching)
+        self._late_queue = LateQueue(data_dir / LATE_FILE, clock)
+        late = LateMatching(
+            self._late_queue,
+            archive,
+            watchlist,
+            settings.checkpoint,
+            settings.matching,
+            data_dir / "evidence",
+            clock,
+        )
+        self._delivery = Delivery(
+            self._spool, self._upward.outbox, matcher, health, self._hit, archive, late
+        )
+
+    def check(self, health: Health) -> None:
+        """Report what nobody else notices."""
+        loss = self.watchlist.loss
+        health.report("watchlist data", loss.message if loss else None)
+        report_damage(self._spool, health)
+        self._upward.check()
+
+    def start(self) -> None:
+        """Start from the end of the path to its beginning: nothing is produced too early."""
+        self._upward.start()
+        self._delivery.start()
+        self.stage.start()
+        for worker in self.workers:
+            worker.start()
+
+    def stop(self, left_s: Callable[[], float]) -> list[str]:
+        """Stop from the beginning of the path to its end; return what was lost, in words."""
+        lost = []
+        for worker in self.workers:
+            worker.stop()
+        for worker in self.workers:
+            worker.join(max(left_s() - _DELIVERY_RESERVE_S, 0.1))
+        if not self.stage.join(max(left_s() - _DELIVERY_RESERVE_S, 0.1)):
+            self.stage.abandon()
+            self.stage.join(_DELIVERY_RESERVE_S / 2)
+            if waiting := self.mailboxes.depth():
+                lost.append(f"{waiting} frames were not recognised")
+        if self.stage.failure is not None:
+            lost.append(f"recognition had failed: {self.stage.failure}")
+        unmatched = self._delivery.stop(max(left_s() - 1.0, 0.3))
+        unpublished = self._upward.stop(max(left_s() - 0.5, 0.2))
+        if held := self._delivery.held():
+            lost.append(f"{held} passages could not be written to disk")
+        if unmatched or unpublished:
+            _log.warning(
+                "what waits on disk is delivered at the next start",
+                passages=unmatched,
+                hits=unpublished,
+            )
+        self._spool.close()
+        self._upward.close()
+        self._late_queue.close()
+        return lost
+
+    def _take(self, passages: Sequence[Passage]) -> None:
+        for passage in passages:
+            if self.passages.is_new(passage.id, passage.revision):
+                self._listener.on_passage(passage)
+        self._delivery.submit(passages)
+
+    def _hit(self, hit: Hit) -> None:
+        self.hits.is_new(hit.id, hit.revision)
+        self._listener.on_hit(hit)
