@@ -7,16 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.types import ImageBgr, PlateDetection, PlateRead, VehicleColour, VehicleDetection
+from pipeline.types import (
+    Corners,
+    ImageBgr,
+    PlateDetection,
+    PlateRead,
+    VehicleColour,
+    VehicleDetection,
+)
 
 FloatArray: TypeAlias = NDArray[np.float32]
 Size: TypeAlias = tuple[int, int]
 """Width and height in pixels, as in OpenCV."""
+Margin: TypeAlias = tuple[float, float]
+"""Shares of a plate's width and height that are kept around its corners."""
+View: TypeAlias = tuple[ImageBgr, Corners, Margin]
+"""A plate where it lies in a picture, and how much of its surroundings is looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +51,15 @@ class PlateReader(Protocol):
 
     def read(self, plates: Sequence[ImageBgr]) -> list[PlateRead]:
         """One :class:`PlateRead` for each plate picture, any size."""
+        ...
+
+
+@runtime_checkable
+class ViewReader(Protocol):
+    """A :class:`PlateReader` that cuts plates out by itself, where their pictures lie."""
+
+    def read_views(self, views: Sequence[View]) -> list[PlateRead]:
+        """One :class:`PlateRead` for each view."""
         ...
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -54,6 +55,25 @@ def load_model(name: str, folder: Path | None = None) -> Model:
     digest = hashlib.sha256("".join(sorted(map(str, files.values()))).encode()).hexdigest()
     version = f"{entry.get('date', 'undated')}-{digest[:8]}"
     return Model(name, folder / main, version, entry)
+
+
+def digests(
+    names: Sequence[str], folder: Path | None = None, own: Sequence[Path] = ()
+) -> dict[str, dict[str, str]]:
+    """Files and their SHA-256 of some models, by the manifest's own words; what it does not name
+    is left out. ``own``: files or folders of someone's own, which are read for it.
+    """
+    try:
+        manifest = json.loads(((folder or SHIPPED) / "manifest.json").read_text(encoding="utf-8"))
+        models = {name: dict(manifest["models"][name]["files"]) for name in names}
+    except (OSError, ValueError, KeyError, TypeError):
+        models = {}
+    for path in own:
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        models[path.name] = {
+            file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files or [path]
+        }
+    return models
 
 
 def _verify(folder: Path, file: object, digest: object) -> None:

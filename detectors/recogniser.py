@@ -18,10 +18,18 @@ from typing import Literal, TypeAlias
 import cv2
 import numpy as np
 
-from detectors.base import ColourClassifier, PlateReader, SceneDetector
+from detectors.base import (
+    ColourClassifier,
+    Detections,
+    Margin,
+    PlateReader,
+    SceneDetector,
+    View,
+    ViewReader,
+)
 from detectors.colour import ColourNet
 from detectors.manifest import load_model
-from detectors.preprocess import crop_box, rectify
+from detectors.preprocess import PLATE_MARGIN, crop_box, rectify
 from detectors.reader import ReaderOptions, SlotReader, average
 from detectors.scene import SceneNet, SceneOptions
 from pipeline.types import BLANK, Corners, ImageBgr, PlateRead, ReadPlate, VehicleDetection
@@ -57,13 +65,16 @@ class Recogniser:
 
     def recognise(self, images: Sequence[ImageBgr]) -> list[Recognised]:
         """Plates with reads, and vehicles with colours, for each picture in order."""
-        found = self.detector.detect(images)
+        return self.complete(images, self.detector.detect(images))
+
+    def complete(self, images: Sequence[ImageBgr], found: Sequence[Detections]) -> list[Recognised]:
+        """Read the plates that were found in ``images``, and tell the colours of the vehicles."""
         plates = [
             (image, plate.corners)
             for image, detections in zip(images, found, strict=True)
             for plate in detections.plates
         ]
-        reads = iter(self._read(plates))
+        reads = iter(self.read(plates))
         vehicles = [
             crop_box(image, vehicle.box)
             for image, detections in zip(images, found, strict=True)
@@ -100,21 +111,23 @@ class Recogniser:
                 best[owner] = read
         return [best[index] for index in range(len(images))]
 
-    def _read(self, plates: Sequence[Placed]) -> list[PlateRead]:
+    def read(self, plates: Sequence[Placed]) -> list[PlateRead]:
         """Read plates once, and those that were not clear again with other margins."""
-        reads = self.reader.read([rectify(image, corners) for image, corners in plates])
+        reads = self._read_each([(image, corners, PLATE_MARGIN) for image, corners in plates])
         unclear = [i for i, read in enumerate(reads) if read.probability < CLEAR]
         again = self._read_views([plates[i] for i in unclear], MARGINS)
         for index, read in zip(unclear, again, strict=True):
             reads[index] = average([reads[index], read, read, read])
         return reads
 
-    def _read_views(
-        self, plates: Sequence[Placed], margins: Sequence[tuple[float, float]]
-    ) -> list[PlateRead]:
-        views = [rectify(i, c, margin=margin) for i, c in plates for margin in margins]
-        reads = self.reader.read(views)
+    def _read_views(self, plates: Sequence[Placed], margins: Sequence[Margin]) -> list[PlateRead]:
+        reads = self._read_each([(i, c, margin) for i, c in plates for margin in margins])
         return [average(reads[k : k + len(margins)]) for k in range(0, len(reads), len(margins))]
+
+    def _read_each(self, views: Sequence[View]) -> list[PlateRead]:
+        if isinstance(self.reader, ViewReader):
+            return self.reader.read_views(views)
+        return self.reader.read([rectify(i, c, margin=margin) for i, c, margin in views])
 
 
 def _outline(image: ImageBgr) -> Corners:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -52,25 +53,39 @@ class SceneOptions:
     second_look: bool = False
 
 
-class SceneNet:
-    """Implements :class:`detectors.base.SceneDetector` over a raw network."""
+class SceneLooks(ABC):
+    """Which looks are taken at a picture, and how large; :meth:`look` takes one.
 
-    def __init__(self, network: Network, options: SceneOptions | None = None) -> None:
-        self._network = network
+    Implements :class:`detectors.base.SceneDetector`.
+    """
+
+    def __init__(self, options: SceneOptions | None = None) -> None:
         self.options = options or SceneOptions()
-        options = self.options
-        self._thresholds = np.full(len(CLASSES), options.vehicle_threshold, np.float32)
-        self._thresholds[0] = options.plate_threshold
+        self._thresholds = np.full(len(CLASSES), self.options.vehicle_threshold, np.float32)
+        self._thresholds[0] = self.options.plate_threshold
+
+    @abstractmethod
+    def look(self, images: Sequence[ImageBgr], boxes: Sequence[Letterbox]) -> list[Detections]:
+        """What is seen in each picture, laid into a network input as its box says."""
 
     def detect(self, images: Sequence[ImageBgr]) -> list[Detections]:
         """See :class:`detectors.base.SceneDetector`."""
-        side = self.options.side
-        boxes = [fit(_size(image), side) for image in images]
-        found = self._look(images, boxes)
+        boxes = self.first_boxes(images)
+        found = self.look(images, boxes)
+        self.look_closer(images, boxes, found)
+        return found
+
+    def first_boxes(self, images: Sequence[ImageBgr]) -> list[Letterbox]:
+        """How pictures are laid into the network's input at the first look."""
+        return [fit(_size(image), self.options.side) for image in images]
+
+    def look_closer(
+        self, images: Sequence[ImageBgr], boxes: list[Letterbox], found: list[Detections]
+    ) -> None:
+        """After the first look, take those that it asks for; ``found`` is changed."""
         if self.options.second_look:
             self._look_again(images, boxes, found)
         self._step_back(images, boxes, found)
-        return found
 
     def _look_again(
         self, images: Sequence[ImageBgr], boxes: list[Letterbox], found: list[Detections]
@@ -84,7 +99,7 @@ class SceneNet:
                 if _surest(found[index]) < SURE_PLATE and max(image.shape[:2]) >= needed
             ]
             again = [fit(_size(images[i]), other) for i in empty]
-            looks = self._look([images[i] for i in empty], again)
+            looks = self.look([images[i] for i in empty], again)
             for index, box, look in zip(empty, again, looks, strict=True):
                 if _surest(look) > _surest(found[index]):
                     boxes[index] = box
@@ -103,12 +118,21 @@ class SceneNet:
                 close.append(index)
                 longest = max(image.shape[:2]) * box.scale
                 smaller.append(fit(_size(image), max(64, round(longest * GOOD_PLATE / width))))
-        looks = self._look([images[index] for index in close], smaller)
+        looks = self.look([images[index] for index in close], smaller)
         for index, look in zip(close, looks, strict=True):
             if look.plates:
                 found[index] = Detections(look.plates, found[index].vehicles)
 
-    def _look(self, images: Sequence[ImageBgr], boxes: Sequence[Letterbox]) -> list[Detections]:
+
+class SceneNet(SceneLooks):
+    """Looks through a raw network, one batch for pictures of one input shape."""
+
+    def __init__(self, network: Network, options: SceneOptions | None = None) -> None:
+        super().__init__(options)
+        self._network = network
+
+    def look(self, images: Sequence[ImageBgr], boxes: Sequence[Letterbox]) -> list[Detections]:
+        """See :class:`SceneLooks`."""
         groups: dict[tuple[int, int], list[int]] = defaultdict(list)
         for index, box in enumerate(boxes):
             groups[box.size].append(index)

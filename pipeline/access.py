@@ -167,6 +167,23 @@ class TokenStore:
             )
         return {record.id: record for record in self.tokens()}[token_id]
 
+    def discard(self, *, given_by: str, token_id: str | None = None) -> None:
+        """Forget a token that ``given_by`` gave out, or all of them that count no more.
+
+        For tokens that a program gives to itself; it is refused once this returns. A person's
+        token is revoked, which leaves its record.
+        """
+        now = self._clock.now()
+        gone = [
+            record.id
+            for record in self.tokens()
+            if record.given_by == given_by
+            and (record.id == token_id if token_id else record.state(now) != "valid")
+        ]
+        if gone:
+            with self._opened(make=True) as connection, connection:
+                connection.executemany("DELETE FROM tokens WHERE id = ?", [(one,) for one in gone])
+
     def verify(self, token: str) -> Person:
         """The person whom a token names. Takes as long for any token, known or not.
 

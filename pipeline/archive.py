@@ -2,7 +2,8 @@
 
 A passage stands in it once, at its newest revision and without its picture, which lies in the
 evidence folder; with it stand the paths of all its pictures and the entries that it met. How
-long it stays is decided in ``pipeline/retention.py``.
+long it stays is decided in ``pipeline/retention.py``; what is counted of it, in
+``pipeline/rollup.py``.
 
 Any thread may call any method. Every method raises ``ArchiveError`` where the disk or the file
 refuses; then nothing has changed.
@@ -23,6 +24,7 @@ from pipeline.clock import Clock, SystemClock
 from pipeline.convert import parse_passage, serialise_passage
 from pipeline.database import Database
 from pipeline.errors import ArchiveError
+from pipeline.rollup import HOURLY_SCHEMA, HOURLY_UPGRADE, PassageHour, read_hours
 from pipeline.types import Hit, Passage, PlateClass, VehicleClass, VehicleColour
 
 _log = structlog.get_logger(__name__)
@@ -30,14 +32,14 @@ _log = structlog.get_logger(__name__)
 ARCHIVE_FILE: Final = "passages.sqlite"
 """Name of the archive in its data folder."""
 
-_VERSION: Final = 1
-_SCHEMA: Final = """
+_VERSION: Final = 2
+_SCHEMA: Final = f"""
 CREATE TABLE IF NOT EXISTS passages (
     row INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE, revision INTEGER NOT NULL, camera TEXT NOT NULL,
     ended_us INTEGER NOT NULL, plate TEXT, plate_class TEXT, vehicle_class TEXT,
     vehicle_colour TEXT, closed INTEGER NOT NULL, has_hit INTEGER NOT NULL DEFAULT 0,
-    payload BLOB NOT NULL
+    payload BLOB NOT NULL, reads INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS by_plate ON passages (plate, ended_us);
 CREATE INDEX IF NOT EXISTS by_camera ON passages (camera, ended_us);
@@ -51,16 +53,17 @@ CREATE TABLE IF NOT EXISTS met (
 ) WITHOUT ROWID;
 CREATE TRIGGER IF NOT EXISTS forgotten AFTER DELETE ON passages
 BEGIN DELETE FROM met WHERE passage = OLD.id; END;
-"""
+{HOURLY_SCHEMA}
+"""  # noqa: S608
 _KEEP: Final = """
 INSERT INTO passages (id, revision, camera, ended_us, plate, plate_class, vehicle_class,
-                      vehicle_colour, closed, payload)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                      vehicle_colour, closed, payload, reads)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET
     revision = excluded.revision, camera = excluded.camera, ended_us = excluded.ended_us,
     plate = excluded.plate, plate_class = excluded.plate_class,
     vehicle_class = excluded.vehicle_class, vehicle_colour = excluded.vehicle_colour,
-    closed = excluded.closed, payload = excluded.payload
+    closed = excluded.closed, payload = excluded.payload, reads = excluded.reads
 WHERE excluded.revision > revision OR (excluded.revision = revision AND excluded.closed >= closed)
 """
 _KEPT_PAGES: Final = 4_096  # of 4 KiB: left free in the file for the next passages
@@ -91,7 +94,13 @@ class PassageArchive:
 
     def __init__(self, path: Path, clock: Clock | None = None) -> None:
         self._database = Database(
-            path, "the archive of passages", _SCHEMA, _VERSION, ArchiveError, clock or SystemClock()
+            path,
+            "the archive of passages",
+            _SCHEMA,
+            _VERSION,
+            ArchiveError,
+            clock or SystemClock(),
+            upgrades={1: HOURLY_UPGRADE},
         )
 
     @property
@@ -192,6 +201,11 @@ class PassageArchive:
         with self._database.reading() as connection:
             return int(connection.execute("SELECT count(*) FROM passages").fetchone()[0])
 
+    def hours(self, since: datetime, until: datetime) -> list[PassageHour]:
+        """What was counted in the hours that begin from ``since`` on and before ``until``."""
+        with self._database.reading() as connection:
+            return read_hours(connection, since, until)
+
     def met(self, passage_ids: Sequence[str]) -> set[tuple[str, str]]:
         """Which (passage, entry) of some passages are a hit already."""
         marks = ", ".join("?" * len(passage_ids))
@@ -290,6 +304,7 @@ def _row(passage: Passage) -> tuple[Any, ...]:
         passage.vehicle_colour,
         int(passage.closed),
         zlib.compress(serialise_passage(bare), 1),
+        passage.reads,
     )
 
 

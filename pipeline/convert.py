@@ -43,6 +43,7 @@ E = TypeVar("E", bound=StrEnum)
 _LETTERS = "".join(ALPHABET[1:])
 _COLUMNS = {character: column for column, character in enumerate(ALPHABET)}
 _UNSPECIFIED = 0
+_CORNERS = 8  # of a plate: x and y of four
 
 
 class OutgoingHit(NamedTuple):
@@ -100,14 +101,24 @@ def parse_passage(payload: bytes) -> Passage:
 
 def evidence_to_pb(evidence: Evidence) -> pb.Evidence:
     """Convert one evidence record with its JPEG."""
+    corners = evidence.plate_corners
     return pb.Evidence(
-        path=evidence.path, sha256=evidence.sha256, media_s=evidence.media_s, jpeg=evidence.jpeg
+        path=evidence.path,
+        sha256=evidence.sha256,
+        media_s=evidence.media_s,
+        jpeg=evidence.jpeg,
+        plate_corners=() if corners is None else corners.ravel().tolist(),
     )
 
 
 def evidence_from_pb(message: pb.Evidence) -> Evidence:
-    """Convert one evidence message; ``jpeg`` is empty where it did not travel."""
-    return Evidence(message.path, message.sha256, message.media_s, message.jpeg)
+    """Convert one evidence message; ``jpeg`` is empty where it did not travel.
+
+    Corners that are not four points are left out: the picture is worth more than they.
+    """
+    values = np.array(message.plate_corners, np.float32)
+    corners = values.reshape(4, 2) if values.size == _CORNERS else None
+    return Evidence(message.path, message.sha256, message.media_s, message.jpeg, corners)
 
 
 def char_probs_to_pb(values: CharProbs) -> pb.CharacterProbabilities:

@@ -10,7 +10,7 @@ import contextlib
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -39,6 +39,7 @@ class Database:
         error: what every failure is raised as.
         clock: names the file that a damaged one is moved to.
         patience_s: how long to wait for another process that writes.
+        upgrades: for each earlier version the SQL that makes the next one of it.
     """
 
     def __init__(
@@ -50,8 +51,10 @@ class Database:
         error: type[CheckpointError],
         clock: Clock,
         patience_s: float = 2.0,
+        upgrades: Mapping[int, str] | None = None,
     ) -> None:
         self.path = path
+        self._upgrades = upgrades or {}
         self._what = what
         self._schema = schema
         self._version = version
@@ -123,8 +126,9 @@ class Database:
             found = int(connection.execute("PRAGMA user_version").fetchone()[0])
             if found > self._version:
                 raise self._error(f"{self.path}: was written by a later Checkpoint; upgrade this")
-            connection.executescript(f"BEGIN IMMEDIATE;\n{self._schema}\nCOMMIT;")
-            connection.execute(f"PRAGMA user_version={self._version}")
+            steps = [self._upgrades.get(one, "") for one in range(found, self._version) if found]
+            script = "\n".join([*steps, self._schema, f"PRAGMA user_version={self._version};"])
+            connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nCOMMIT;")
         except BaseException:
             connection.close()
             raise

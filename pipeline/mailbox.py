@@ -50,6 +50,7 @@ class Mailboxes:
         capacity: frames that one camera's mailbox holds.
         staleness_s: greatest age, in seconds since arrival, of a live frame that is taken.
         clock: where ages are read from.
+        lasting: cameras come and go; nothing is drained before :meth:`close_all`.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Mailboxes:
         capacity: int = 4,
         staleness_s: float = 2.0,
         clock: Clock | None = None,
+        lasting: bool = False,
     ) -> None:
         if capacity < 1:
             raise ValueError("a mailbox holds at least one frame")
@@ -66,6 +68,7 @@ class Mailboxes:
         self._capacity = capacity
         self._staleness_s = staleness_s
         self._clock = clock or SystemClock()
+        self._lasting = lasting
         self._changed = threading.Condition()
         self._turn = 0
 
@@ -73,6 +76,20 @@ class Mailboxes:
         """Make a mailbox for one more camera; nothing where it has one."""
         with self._changed:
             self._boxes.setdefault(camera, _Mailbox())
+
+    def discard(self, camera: str, cause: str) -> None:
+        """Drop what waits in a camera's mailbox, counted under ``cause``."""
+        with self._changed:
+            box = self._boxes[camera]
+            box.dropped[cause] += len(box.frames)
+            box.frames.clear()
+            self._changed.notify_all()
+
+    def remove(self, camera: str) -> None:
+        """Take a camera's mailbox away, which is empty and into which nobody puts any more."""
+        with self._changed:
+            del self._boxes[camera]
+            self._changed.notify_all()
 
     def put(self, frame: Frame) -> bool:
         """Put a frame into its camera's mailbox; a frame of a file waits for room.
@@ -135,6 +152,7 @@ class Mailboxes:
     def close_all(self) -> None:
         """Close every mailbox: all waiting calls of :meth:`put` return."""
         with self._changed:
+            self._lasting = False
             for box in self._boxes.values():
                 box.closed = True
             self._changed.notify_all()
@@ -174,7 +192,9 @@ class Mailboxes:
         return list(self._boxes.values()) if camera is None else [self._boxes[camera]]
 
     def _drained(self) -> bool:
-        return all(box.closed and not box.frames for box in self._boxes.values())
+        return not self._lasting and all(
+            box.closed and not box.frames for box in self._boxes.values()
+        )
 
     def _collect(self, batch: list[Frame], max_frames: int) -> None:
         """Move waiting frames to ``batch``, one from each camera in turn."""

@@ -93,10 +93,18 @@ class PassageBuilder:
         self._tracker = Tracker(settings.close_after_s, 1.0 / camera.sample_fps)
         self._candidates: dict[int, _Candidate] = {}
         self._left: dict[str, _Candidate] = {}  # by plate: who may come back
+        self.seen: tuple[datetime, float] | None = None
+        """When the latest frame was taken, and its media second; None before the first."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether no vehicle is in view, or was a moment ago."""
+        return not self._candidates
 
     def update(self, recognition: Recognition) -> list[Passage]:
         """Take one frame's recognition; return the passages that it settles, amends or closes."""
         frame = recognition.frame
+        self.seen = (frame.captured_at, frame.media_s)
         passages = []
         pairs, departed = self._tracker.update(recognition)
         for track in departed:
@@ -105,7 +113,7 @@ class PassageBuilder:
             if track.number not in self._candidates:
                 self._candidates[track.number] = self._opened(frame)
             verdict = self._verdict(track)
-            self._note(self._candidates[track.number], frame, sighting)
+            self._note(self._candidates[track.number], recognition, sighting)
             candidate = self._taken_up_again(track, self._candidates[track.number], verdict)
             passages += self._emit_if_settled(track, candidate, verdict)
         return passages
@@ -118,7 +126,8 @@ class PassageBuilder:
         at_s, at = frame.media_s, frame.captured_at
         return _Candidate(self._new_id(), at_s, at, at_s, at, frame.arrived_s)
 
-    def _note(self, candidate: _Candidate, frame: Frame, sighting: Sighting) -> None:
+    def _note(self, candidate: _Candidate, recognition: Recognition, sighting: Sighting) -> None:
+        frame = recognition.frame
         candidate.end_s, candidate.ended_at = frame.media_s, frame.captured_at
         candidate.arrived_s = frame.arrived_s
         lane = self._lane(frame, sighting)
@@ -145,7 +154,10 @@ class PassageBuilder:
             score = sighting.vehicle.confidence
         best = candidate.cuttings.get(text)
         if best is None or score > best[0]:
-            candidate.cuttings[text] = (score, cut(frame, sighting))
+            candidate.cuttings[text] = (
+                score,
+                cut(frame, sighting, recognition.vehicles),
+            )
             if len(candidate.cuttings) > _CUTTINGS:
                 del candidate.cuttings[
                     min(candidate.cuttings, key=lambda t: candidate.cuttings[t][0])
@@ -251,7 +263,7 @@ class PassageBuilder:
             _, cutting = candidate.cuttings.get(verdict.plate) or max(
                 candidate.cuttings.values(), key=lambda scored: scored[0]
             )
-            evidence = self._evidence.save(f"{candidate.id}-{revision}", cutting)
+            evidence = self._evidence.save(candidate.id, revision, cutting)
         passage = Passage(
             id=candidate.id,
             revision=revision,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from queue import Empty, SimpleQueue
 
 import structlog
 
@@ -44,13 +45,14 @@ class RecognitionStage:
     ) -> None:
         self._batcher = batcher
         self._recogniser = recogniser
-        self._builders = builders
+        self._builders = dict(builders)
         self._silent_s = silent_s
         self._on_passages = on_passages
         self._clock = clock
         self._last_frame_s: dict[str, float] = {}
         self._thread = threading.Thread(target=self._run, name="recognition", daemon=True)
         self._abandoned = threading.Event()
+        self._asked: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self.recognised = 0
         self.failure: BaseException | None = None
 
@@ -67,9 +69,34 @@ class RecognitionStage:
         """Stop after the batch in work, whatever still waits: the deadline has passed."""
         self._abandoned.set()
 
+    def ask(self, work: Callable[[], None]) -> None:
+        """Have ``work`` done in this stage's thread between two batches; it must not raise."""
+        self._asked.put(work)
+
+    def add(self, camera: str, builder: PassageBuilder) -> None:
+        """Take one more camera. Only in this stage's thread: see :meth:`ask`."""
+        self._builders[camera] = builder
+
+    def remove(self, camera: str) -> PassageBuilder:
+        """Give a camera's builder up, with its open passages. Only in this stage's thread."""
+        self._last_frame_s.pop(camera, None)
+        return self._builders.pop(camera)
+
+    def builder(self, camera: str) -> PassageBuilder:
+        """A camera's builder. Only in this stage's thread."""
+        return self._builders[camera]
+
+    def _do_asked(self) -> None:
+        try:
+            while True:
+                self._asked.get_nowait()()
+        except Empty:
+            return
+
     def _run(self) -> None:
         try:
             while not self._abandoned.is_set():
+                self._do_asked()
                 batch = self._batcher.next(_IDLE_S)
                 if batch is None:
                     break

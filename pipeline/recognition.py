@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 
 import structlog
 
+from detectors.manifest import digests
 from detectors.recogniser import Recogniser
 from pipeline.archive import PassageArchive
 from pipeline.batching import Batcher
+from pipeline.camera import CameraStatus
 from pipeline.clock import Clock
-from pipeline.config import CheckpointSettings
+from pipeline.config import CameraSettings, CheckpointSettings
 from pipeline.delivery import Delivery
-from pipeline.evidence import EvidenceStore
+from pipeline.evidence import UNBLURRED_FOLDER, EvidenceStore
+from pipeline.evidence_manifest import Origin
+from pipeline.handover import Boundary, Gate
 from pipeline.health import Health
 from pipeline.ingest import CameraWorker
 from pipeline.late import LATE_FILE, LateMatching, LateQueue
@@ -25,7 +30,7 @@ from pipeline.outbox import Outbox
 from pipeline.passage import PassageBuilder
 from pipeline.recognise import RecognitionStage
 from pipeline.types import Hit, Passage
-from pipeline.upward import Upward, report_damage
+from pipeline.upward import Upward, report_damage, software_version
 from watchlist.store import Watchlist
 
 _log = structlog.get_logger(__name__)
@@ -70,8 +75,23 @@ def list_state(watchlist: Watchlist) -> tuple[int, float]:
     return state.version, state.age_s
 
 
+def _origin(settings: CheckpointSettings) -> Origin:
+    """What the evidence's manifests say of this process."""
+    recognition = settings.recognition
+    names = ["colour"] if recognition.scene_weights else ["scene", "colour"]
+    if recognition.reader_model is None:
+        names.append("reader" if recognition.reader == "openvino" else "reader_ppocr")
+    own = [path for path in (recognition.scene_weights, recognition.reader_model) if path]
+    return Origin(
+        settings.checkpoint, software_version(), digests(names, recognition.weights_dir, own)
+    )
+
+
 class Recognition:
-    """Cameras, recognition, delivery and publishing of one process."""
+    """Cameras, recognition, delivery and publishing of one process.
+
+    ``lasting``: it goes on without a camera; they come and go with :meth:`add` and :meth:`release`.
+    """
 
     def __init__(
         self,
@@ -85,6 +105,7 @@ class Recognition:
         clock: Clock,
         *,
         once: bool,
+        lasting: bool = False,
     ) -> None:
         self.watchlist = watchlist
         self.passages, self.hits = Told(), Told()
@@ -95,24 +116,33 @@ class Recognition:
             capacity=recognition.mailbox_frames,
             staleness_s=recognition.staleness_s,
             clock=clock,
+            lasting=lasting,
         )
         evidence = EvidenceStore(
-            data_dir / "evidence", health, settings.evidence_quality, settings.blur_occupants
+            data_dir / "evidence",
+            health,
+            settings.evidence_quality,
+            settings.blur_occupants,
+            originals=data_dir / UNBLURRED_FOLDER if settings.keep_unblurred else None,
+            origin=_origin(settings),
+            list_version=lambda: watchlist.seen_version,
+            clock=clock,
         )
         self._spool = Outbox(data_dir / "spool.sqlite", clock)
         list_age = partial(list_state, watchlist)
         self._upward = Upward(settings, data_dir / "outbox.sqlite", target, health, clock, list_age)
-        self.workers = [
-            CameraWorker(camera, self.mailboxes, pace=not once, loop=not once, clock=clock)
-            for camera in settings.cameras
-        ]
+        self._new_worker = partial(
+            CameraWorker, mailboxes=self.mailboxes, pace=not once, loop=not once, clock=clock
+        )
+        self._new_builder = partial(
+            PassageBuilder, settings=settings.passages, evidence=evidence, clock=clock
+        )
+        self._gates: dict[str, Gate] = {}  # of cameras that came later
+        self.workers = [self._new_worker(camera) for camera in settings.cameras]
         self.stage = RecognitionStage(
             Batcher(self.mailboxes, recognition.batch_size, recognition.batch_deadline_s),
             recogniser,
-            {
-                camera.name: PassageBuilder(camera, settings.passages, evidence, clock)
-                for camera in settings.cameras
-            },
+            {camera.name: self._new_builder(camera) for camera in settings.cameras},
             _SILENT_FACTOR * settings.passages.close_after_s,
             self._take,
             clock,
@@ -154,6 +184,7 @@ class Recognition:
             worker.stop()
         for worker in self.workers:
             worker.join(max(left_s() - _DELIVERY_RESERVE_S, 0.1))
+        self.mailboxes.close_all()
         if not self.stage.join(max(left_s() - _DELIVERY_RESERVE_S, 0.1)):
             self.stage.abandon()
             self.stage.join(_DELIVERY_RESERVE_S / 2)
@@ -176,7 +207,83 @@ class Recognition:
         self._late_queue.close()
         return lost
 
+    def add(self, camera: CameraSettings, gate: Gate) -> None:
+        """Take one more camera, whose passages go through ``gate``; it starts within a moment.
+
+        This, :meth:`release` and :meth:`forget` are called in one thread.
+        """
+        worker = self._new_worker(camera)
+        self.workers = [*self.workers, worker]
+
+        def begin() -> None:
+            self._gates[camera.name] = gate
+            self.stage.add(camera.name, self._new_builder(camera))
+            worker.start()
+
+        self.stage.ask(begin)
+
+    def open_gate(self, camera: str, boundary: Boundary | None) -> None:
+        """Tell from now on what lies beyond ``boundary``, and what of it was held back."""
+
+        def tell() -> None:
+            if camera in self._gates:
+                self._hand_on(self._gates[camera].open(boundary))
+
+        self.stage.ask(tell)
+
+    def release(self, camera: str, *, at_once: bool) -> Future[Boundary | None]:
+        """Let a camera go, its passages closed and handed on, at a moment without a vehicle.
+
+        ``at_once``: now. The result is None where a vehicle is in view, and the camera goes on.
+        """
+        worker = self._worker(camera)
+        boundary: Future[Boundary | None] = Future()
+
+        def let_go() -> None:
+            builder = self.stage.builder(camera)
+            if not (builder.idle or at_once):
+                boundary.set_result(None)
+                return
+            worker.stop()
+            self.mailboxes.discard(camera, "moved")
+            self._take(self.stage.remove(camera).close())
+            self._gates.pop(camera, None)
+            boundary.set_result(Boundary(*builder.seen) if builder.seen else Boundary())
+
+        self.stage.ask(let_go)
+        return boundary
+
+    def forget(self, camera: str) -> CameraStatus | None:
+        """Take a released camera away; its last status, or None while its thread still ends."""
+        worker = self._worker(camera)
+        if not worker.join(0):
+            return None
+        status = worker.status()
+        self.workers = [one for one in self.workers if one is not worker]
+        self.mailboxes.remove(camera)
+        return status
+
+    def _worker(self, camera: str) -> CameraWorker:
+        return next(worker for worker in self.workers if worker.camera == camera)
+
+    def waiting(self) -> tuple[int, int]:
+        """Passages not matched yet, and hits not acknowledged yet."""
+        return self._delivery.waiting(), self._upward.outbox.depth()
+
     def _take(self, passages: Sequence[Passage]) -> None:
+        if self._gates:
+            passages = [
+                ours
+                for passage in passages
+                for ours in (
+                    self._gates[passage.camera].let_through([passage])
+                    if passage.camera in self._gates
+                    else [passage]
+                )
+            ]
+        self._hand_on(passages)
+
+    def _hand_on(self, passages: Sequence[Passage]) -> None:
         for passage in passages:
             if self.passages.is_new(passage.id, passage.revision):
                 self._listener.on_passage(passage)

@@ -54,6 +54,7 @@ class Runtime:
             loop at their own pace.
         any_port: where the alert service's port is taken, listen on a free one.
         clock: the time.
+        cameras_later: begin without a camera; they come and go through ``recognition``.
 
     Raises:
         ConfigError, WeightsError, StoreUnavailable: on entering, when it cannot start.
@@ -67,8 +68,9 @@ class Runtime:
         once: bool = False,
         any_port: bool = False,
         clock: Clock | None = None,
+        cameras_later: bool = False,
     ) -> None:
-        if Role.RECOGNISE in settings.roles and not settings.cameras:
+        if Role.RECOGNISE in settings.roles and not settings.cameras and not cameras_later:
             raise ConfigError("no camera is configured: add [[cameras]] or name a --source")
         self.health = Health()
         self.alert_address: str | None = None
@@ -77,6 +79,7 @@ class Runtime:
         self._listener = listener or Listener()
         self._once = once
         self._any_port = any_port
+        self._cameras_later = cameras_later
         self._clock = clock or SystemClock()
         self._stack = ExitStack()
         self._service: AlertService | None = None
@@ -108,6 +111,11 @@ class Runtime:
         return (
             [worker.status() for worker in self._recognition.workers] if self._recognition else []
         )
+
+    @property
+    def recognition(self) -> Recognition | None:
+        """The recognising part; None without that role, or before it has started."""
+        return self._recognition
 
     def ended(self) -> bool:
         """True when every source has ended and all its frames are recognised."""
@@ -204,6 +212,7 @@ class Runtime:
                 self._listener,
                 self._clock,
                 once=self._once,
+                lasting=self._cameras_later,
             )
             self._recognition.start()
         remote: list[RemoteSweep] = []

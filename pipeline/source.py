@@ -1,21 +1,14 @@
 """A camera, a video file or pictures, as one kind of thing: a source of sampled frames.
 
-A source is opened by :func:`open_source` and read by one thread. It samples by media time,
-so that a clip with a variable frame rate or a strange first timestamp gives the same frames
-whether it is read at full speed or at its own; only sampled frames are converted to BGR.
-What cannot be decoded is counted, logged with its file's name, and left out; a frame that a
-decoder could mend is counted and used.
+A source is opened by :func:`open_source` and read by one thread. What cannot be decoded is
+counted, logged with its file's name, and left out.
 """
 
 from __future__ import annotations
 
-import math
 import os
-from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 import av
@@ -24,62 +17,37 @@ import cv2
 import numpy as np
 import structlog
 from av.container import InputContainer
-from av.video.frame import VideoFrame
-from av.video.reformatter import VideoReformatter
 
+from pipeline.attention import Attention
 from pipeline.errors import CheckpointError, InputError, SourceError, redact
-from pipeline.sampling import MediaClock, Sampler
+from pipeline.media import EndOfMedia, Sample, Source
 from pipeline.types import ImageBgr
+from pipeline.video import VideoSource, reason_of
+
+__all__ = [
+    "PICTURE_SUFFIXES",
+    "EndOfMedia",
+    "PictureSource",
+    "Sample",
+    "Source",
+    "VideoSource",
+    "display_name",
+    "frames_in",
+    "is_live",
+    "is_picture",
+    "list_pictures",
+    "local_path",
+    "open_source",
+    "read_picture",
+]
 
 _PICTURE_KINDS = "jpg jpeg jpe jp2 png bmp dib tif tiff webp avif gif pbm pgm ppm"
 PICTURE_SUFFIXES = frozenset(f".{kind}" for kind in _PICTURE_KINDS.split())
-_JUMP_AHEAD_LIVE_S = 10.0
 _log = structlog.get_logger(__name__)
 
 # Broken pictures are reported by name through our own log; OpenCV would repeat them unnamed.
 _set_log_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel  # OpenCV 4, 5
 _set_log_level(0)
-
-
-class EndOfMedia(Exception):
-    """The source has delivered its last frame, or the server has closed the connection."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Sample:
-    """A sampled picture and its time: seconds from the source's first frame."""
-
-    media_s: float
-    image: ImageBgr = field(repr=False)
-
-
-class Source(Protocol):
-    """An opened source. One thread reads it; ``close`` is called by that thread too."""
-
-    decoded: int
-    """Frames decoded so far, sampled or not."""
-    broken: int
-    """Packets or pictures so far that could not be decoded, or not without damage."""
-    position_s: float
-    """Media time of the last decoded frame, seconds."""
-    step_s: float
-    """Time from one frame to the next at the nominal rate, seconds."""
-
-    def read(self) -> Sample | None:
-        """Do one step: the next sampled frame, or None where this step gave none.
-
-        None means a frame that is not sampled, something broken, or silence of a stream;
-        ``decoded`` and ``broken`` say which.
-
-        Raises:
-            EndOfMedia: nothing more will come.
-            SourceError, InputError: the source failed.
-        """
-        ...
-
-    def close(self) -> None:
-        """Let go of the file or connection; may be called twice."""
-        ...
 
 
 def is_live(source: str) -> bool:
@@ -193,106 +161,25 @@ class PictureSource:
         self._next = len(self._paths)
 
 
-class VideoSource:
-    """The first video stream of an opened container, decoded by one thread.
-
-    One decoding thread on purpose: for 1280x720 H.264 two cost a tenth more CPU, add a frame
-    of lag each, and the cores are wanted by recognition.
-    """
-
-    def __init__(
-        self, container: InputContainer, name: str, sample_fps: float, *, live: bool
-    ) -> None:
-        self.decoded = 0
-        self.broken = 0
-        self.position_s = 0.0
-        self._container = container
-        self._name = name
-        self._live = live
-        self._stream = container.streams.video[0]
-        self._stream.codec_context.thread_count = 1
-        rate = self._stream.average_rate
-        self.step_s = 1.0 / float(rate) if rate else 0.04
-        self._clock = MediaClock(self.step_s, _JUMP_AHEAD_LIVE_S if live else math.inf)
-        self._sampler = Sampler(sample_fps)
-        self._reformatter = VideoReformatter()
-        self._pending: deque[VideoFrame] = deque()
-        self._packets: Iterator[av.Packet[av.VideoStream]] = container.demux(self._stream)
-
-    def read(self) -> Sample | None:
-        """Read one packet or take one of its frames; see :meth:`Source.read`."""
-        if self._pending:
-            return self._take(self._pending.popleft())
-        try:
-            packet = next(self._packets)
-        except StopIteration:
-            raise self._end() from None
-        except av.error.ExitError:  # nothing came within the time-out
-            self._packets = self._container.demux(self._stream)
-            return None
-        except av.error.FFmpegError as error:
-            if self._live:
-                raise SourceError(f"{self._name}: the stream broke off: {_reason(error)}") from None
-            self._count_broken(_reason(error))
-            raise self._end() from None
-        try:
-            for frame in packet.decode():
-                if isinstance(frame, VideoFrame):
-                    self._pending.append(frame)
-        except av.error.FFmpegError as error:
-            self._count_broken(_reason(error))
-        return self._take(self._pending.popleft()) if self._pending else None
-
-    def close(self) -> None:
-        """Close the container."""
-        self._pending.clear()
-        self._container.close()
-
-    def _take(self, frame: VideoFrame) -> Sample | None:
-        pts_s = None
-        if frame.pts is not None and frame.time_base is not None:
-            pts_s = float(frame.pts * frame.time_base)
-        self.position_s = self._clock.at(pts_s)
-        self.decoded += 1
-        if frame.is_corrupt:  # concealed by the decoder: counted, and used all the same
-            self._count_broken("damaged picture")
-        if not self._sampler.takes(self.position_s):
-            return None
-        image = self._reformatter.reformat(frame, format="bgr24").to_ndarray()
-        upright = np.rot90(image, round(frame.rotation / 90)) if frame.rotation else image
-        return Sample(self.position_s, np.ascontiguousarray(upright, dtype=np.uint8))
-
-    def _count_broken(self, reason: str) -> None:
-        self.broken += 1
-        if math.log10(self.broken).is_integer():  # the 1st, 10th, 100th: no flood from one file
-            _log.warning("frame broken", source=self._name, reason=reason, broken=self.broken)
-
-    def _end(self) -> Exception:
-        if self._live or self.decoded:
-            return EndOfMedia()
-        return InputError(
-            f"{self._name}: not one of its frames can be decoded; convert it to H.264 in MP4"
-        )
-
-
 def open_source(
     source: str,
     *,
     sample_fps: float,
     connect_timeout_s: float = 5.0,
     stall_timeout_s: float = 4.0,
+    attention: Attention | None = None,
 ) -> Source:
     """Open a stream, a video file, a folder of pictures or one picture.
 
     Opening a stream blocks for at most about twice ``connect_timeout_s``, a read of it for
-    ``stall_timeout_s``.
+    ``stall_timeout_s``. ``attention`` decides which frames of a video are left out; None: none.
 
     Raises:
         InputError: the source cannot be used as it is, and trying again will not help.
         SourceError: the stream cannot be reached now.
     """
     if is_live(source):
-        return _open_stream(source, sample_fps, connect_timeout_s, stall_timeout_s)
+        return _open_stream(source, sample_fps, connect_timeout_s, stall_timeout_s, attention)
     path = local_path(source)
     if path.is_dir():
         return PictureSource(list_pictures(path), sample_fps)
@@ -308,14 +195,18 @@ def open_source(
         if isinstance(error, av.error.PermissionError):
             raise InputError(f"{path}: may not be read; check its permissions") from None
         raise InputError(
-            f"{path}: is no video that can be decoded, or is cut off ({_reason(error)}); "
+            f"{path}: is no video that can be decoded, or is cut off ({reason_of(error)}); "
             "name a video file, a folder of pictures or an rtsp:// address"
         ) from None
-    return _video(container, str(path), sample_fps, live=False)
+    return _video(container, str(path), sample_fps, attention, live=False)
 
 
 def _open_stream(
-    source: str, sample_fps: float, connect_timeout_s: float, stall_timeout_s: float
+    source: str,
+    sample_fps: float,
+    connect_timeout_s: float,
+    stall_timeout_s: float,
+    attention: Attention | None,
 ) -> VideoSource:
     name = display_name(source)
     options: dict[str, str] = {}
@@ -333,20 +224,22 @@ def _open_stream(
         raise InputError(f"{name}: unknown kind of address; use rtsp://host/path") from None
     except (av.error.FFmpegError, ValueError) as error:
         raise SourceError(f"{name}: {_advice(error, connect_timeout_s)}") from None
-    return _video(container, name, sample_fps, live=True)
+    return _video(container, name, sample_fps, attention, live=True)
 
 
-def _video(container: InputContainer, name: str, sample_fps: float, *, live: bool) -> VideoSource:
+def _video(
+    container: InputContainer,
+    name: str,
+    sample_fps: float,
+    attention: Attention | None,
+    *,
+    live: bool,
+) -> VideoSource:
     if not container.streams.video or container.streams.video[0].codec_context is None:
         container.close()
         kind: type[CheckpointError] = SourceError if live else InputError
         raise kind(f"{name}: holds no video that can be decoded; name another stream or file")
-    return VideoSource(container, name, sample_fps, live=live)
-
-
-def _reason(error: Exception) -> str:
-    """FFmpeg's own words, without the address that it appends."""
-    return str(getattr(error, "strerror", None) or type(error).__name__)
+    return VideoSource(container, name, sample_fps, attention, live=live)
 
 
 def _advice(error: Exception, timeout_s: float) -> str:
@@ -358,7 +251,7 @@ def _advice(error: Exception, timeout_s: float) -> str:
         return "nothing listens there; check address and port, and that the camera is on"
     if isinstance(error, av.error.ExitError | av.error.InvalidDataError | TimeoutError):
         return f"no usable answer within {timeout_s:g} s; check that a camera answers there"
-    return f"cannot be reached ({_reason(error)}); check host name and network"
+    return f"cannot be reached ({reason_of(error)}); check host name and network"
 
 
 def frames_in(source: str) -> int | None:

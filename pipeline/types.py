@@ -168,12 +168,15 @@ class Evidence:
     """The picture that carried a passage's vote.
 
     ``path`` is relative to the evidence folder; ``sha256`` is that of the JPEG file, in hex.
+    ``plate_corners`` are the plate's in that picture, None where none was seen or its place was
+    not kept.
     """
 
     path: str
     sha256: str
     media_s: float
     jpeg: bytes = field(repr=False)
+    plate_corners: Corners | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -291,6 +294,7 @@ class HistoryKind(StrEnum):
     REVIEW = "review"
     DOCUMENT = "document"
     ESCALATION = "escalation"
+    WITHDRAWAL = "withdrawal"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -106,7 +106,7 @@ class Upward:
             checkpoint=self._settings.checkpoint,
             reported_at=self._clock.now(),
             started_at=self._started_at,
-            version=_version(),
+            version=program_version(),
             waiting_hits=self.outbox.depth(),
             oldest_waiting_s=self.outbox.oldest_age_s(),
             list_version=list_version,
@@ -130,7 +130,8 @@ def report_damage(outbox: Outbox, health: Health) -> None:
     health.report(f"data in {outbox.path.name}", problem)
 
 
-def _version() -> str:
+def program_version() -> str:
+    """Of the installed package."""
     try:
         return version("checkpoint-vehicles")
     except PackageNotFoundError:

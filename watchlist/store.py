@@ -140,6 +140,11 @@ class Watchlist:
             if row is not None
         }
 
+    @property
+    def seen_version(self) -> int | None:
+        """The list's version as it was seen last, without asking Redis; None: never seen."""
+        return self._watch.seen.version or None
+
     def state(self) -> ListState:
         """Version, age and size of the list."""
         before = self._watch.seen

@@ -22,10 +22,10 @@ from torch import nn
 from tqdm import tqdm
 
 from detectors.colour import CLASSES, LEAST, SIDE
+from detectors.nets.reader import Residual
 from detectors.training import data as labels
 from detectors.training.loop import Average, schedule
 from detectors.training.reader import fit_single_temperature
-from detectors.training.reader_net import Residual
 
 SEED = 20_262
 

@@ -31,9 +31,9 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from detectors.manifest import SHIPPED, load_model
+from detectors.nets.reader import ReaderNet
 from detectors.preprocess import PLATE_SIZE
 from detectors.training.manifest import write_entry
-from detectors.training.reader_net import ReaderNet
 from pipeline.types import ALPHABET, SLOTS, PlateClass
 
 FOLDER = "reader_ppocr"

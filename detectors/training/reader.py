@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from detectors.nets.reader import ReaderNet
 from detectors.preprocess import PLATE_SIZE, rectify
 from detectors.training import data as labels
 from detectors.training.loop import Run, add_options, plot
@@ -36,7 +37,6 @@ from detectors.training.reader_data import (
     readable,
     view,
 )
-from detectors.training.reader_net import ReaderNet
 from pipeline.types import ALPHABET
 
 SEED = 20_261

@@ -26,16 +26,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from detectors.nets import scene
 from detectors.preprocess import fit, letterbox
 from detectors.training import data as labels
 from detectors.training.loop import Run, add_options, plot
-from detectors.training.scene_data import (
-    CLASSES,
-    INFERENCE_SIDE,
-    Composer,
-    SceneBatches,
-    load_sources,
-)
+from detectors.training.scene_data import INFERENCE_SIDE, Composer, SceneBatches, load_sources
 
 SEED = 20_260
 BASE_LR = 2e-3
@@ -61,14 +56,12 @@ class CornerLoss(nn.Module):
 
 
 def build_model() -> Any:
-    """An untrained yolo11n-pose with our classes and four two-dimensional keypoints."""
+    """The scene net, untrained, with the losses that it is trained by."""
     from ultralytics.cfg import get_cfg
-    from ultralytics.nn.tasks import PoseModel
 
-    net = PoseModel("yolo11n-pose.yaml", nc=len(CLASSES), data_kpt_shape=(4, 2), verbose=False)
+    net = scene.build()
     net.args = get_cfg()
     net.args.pose = 3.0
-    net.names = dict(enumerate(CLASSES))
     net.criterion = net.init_criterion()
     net.criterion.keypoint_loss = CornerLoss()
     plain = nn.BCEWithLogitsLoss(reduction="none")
@@ -112,21 +105,6 @@ def train(options: argparse.Namespace) -> None:
         run.learn(losses.sum() / len(images), shown)
 
 
-class RawHead(nn.Module):
-    """The net without decoding: (B, 64 + 6 + 8, N) over the anchors of strides 8, 16 and 32."""
-
-    def __init__(self, net: Any) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """See the class."""
-        self.net.eval()
-        self.net.model[-1].training = True  # the head alone, so that it returns raw maps
-        raw = self.net(images)
-        return torch.cat((raw["boxes"], raw["scores"], raw["kpts"]), 1)
-
-
 def export(options: argparse.Namespace) -> None:
     """Write the EMA weights as an 8-bit OpenVINO model, and its manifest entry."""
     import openvino as ov
@@ -138,12 +116,11 @@ def export(options: argparse.Namespace) -> None:
     net = build_model()
     net.load_state_dict(state["ema"])
     save_for_ultralytics(net, options.out / "scene.pt")
-    net.fuse(verbose=False)
+    raw = scene.for_inference(net)
     # pixel scaling and colour order live in the model: input (B, 3, H, W) BGR, 0 to 255
-    first = net.model[0].conv
-    first.weight.data = first.weight.data.flip(1) / 255.0
+    net.model[0].conv.weight.data /= 255.0
     example = torch.zeros(1, 3, 384, 640)
-    model = ov.convert_model(RawHead(net), example_input=example)
+    model = ov.convert_model(raw, example_input=example)
     model.reshape({0: ov.PartialShape([-1, 3, -1, -1])})
     model.inputs[0].tensor.set_names({"images"})
     model.outputs[0].tensor.set_names({"raw"})
@@ -156,7 +133,7 @@ def export(options: argparse.Namespace) -> None:
         ["scene.xml", "scene.bin"],
         {
             "input": ["batch", 3, "height", "width"],
-            "classes": list(CLASSES),
+            "classes": list(scene.CLASSES),
             "strides": [8, 16, 32],
             "reg_max": 16,
             "training": f"python -m detectors.training.scene --minutes {options.minutes:g}",

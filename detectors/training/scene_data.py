@@ -29,6 +29,7 @@ import torch
 from torch.utils.data import IterableDataset
 from tqdm import tqdm
 
+from detectors.nets.scene import CLASSES
 from detectors.training import data as labels
 from detectors.training.arrays import f32
 from detectors.training.render import Glyphs, random_plate, render_plate
@@ -41,7 +42,6 @@ from detectors.training.scene_effects import (
     warp_into,
 )
 
-CLASSES = ("plate", "car", "van", "bus", "truck", "motorcycle")
 GREY = 114
 SIZES = ((320, 16, 0.7), (416, 10, 0.16), (544, 6, 0.14))
 """Side in pixels, batch, and how often."""

@@ -30,6 +30,8 @@ from pipeline.types import NamedBy
 _log = structlog.get_logger(__name__)
 
 HEADER: Final = "authorization"
+ORIGIN: Final = "checkpoint-origin"
+"""Metadata of this machine's console: the address of the person's browser, for the audit log."""
 _SCHEME: Final = "bearer "
 _LONGEST_TOKEN: Final = 256
 _ANY: Final = frozenset(AccessRole)
@@ -238,7 +240,7 @@ class Authenticator:
         elif machine is None and not local:
             raise CallRefused(Reason.CREDENTIALS_MISSING, _MISSING)
         return Caller(
-            address=peer[:128],
+            address=_origin(peer, metadata)[:128],
             person=person,
             machine=machine,
             local=local,
@@ -310,6 +312,15 @@ class Authenticator:
                 _log.error("tokens cannot be looked up: every token is refused", reason=said)
                 said = _INVALID
             raise CallRefused(Reason.CREDENTIALS_INVALID, said) from None
+
+
+def _origin(peer: str, metadata: Sequence[tuple[str, str | bytes]]) -> str:
+    """From where a person acts. Our own socket, which only this user opens, may tell of another."""
+    if peer.startswith("unix:"):
+        for key, value in metadata:
+            if key == ORIGIN and isinstance(value, str) and value:
+                return value
+    return peer
 
 
 _MISSING: Final = (

@@ -35,6 +35,7 @@ class Calls:
         clock: for the times of arrival and review.
         stopping: set once the service has begun to stop; endless calls end then.
         heartbeat_s: how often a quiet subscriber is told where the feed stands.
+        undo_s: how long a reviewer can take a decision back.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Calls:
         clock: Clock,
         stopping: asyncio.Event,
         heartbeat_s: float,
+        undo_s: float = 10.0,
     ) -> None:
         self.store = store
         self.feed = feed
@@ -54,6 +56,7 @@ class Calls:
         self.clock = clock
         self.stopping = stopping
         self.heartbeat_s = heartbeat_s
+        self.undo_us = round(undo_s * 1_000_000)
         self.counting = asyncio.Lock()
         """Held by who counts alerts: that is work for a whole core."""
         self.sending_pictures = asyncio.Semaphore(_PICTURES_AT_ONCE)

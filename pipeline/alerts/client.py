@@ -216,6 +216,17 @@ class CheckpointClient:
         )
         return alert_from_pb(self._ask(self._stub.ReviewAlert, request).alert)
 
+    def withdraw(self, alert_id: str, reviewer: str = "", note: str = "") -> Alert:
+        """Take one's own decision back, within the time that the service is configured to allow.
+
+        Returns the alert, unverified again. ``reviewer``: as for ``review``.
+
+        Raises:
+            AlertServiceError: someone else has decided, or the time is over; the message names
+                who and when.
+        """
+        return self.review(alert_id, ReviewState.UNVERIFIED, reviewer, note)
+
     def escalate(self, alert_id: str, person: str = "", note: str = "") -> Alert:
         """Send an unreviewed alert up; the alert as it then stands. ``person``: as a reviewer.
 

@@ -48,24 +48,30 @@ class WaitingAlerts:
     def __init__(self, priority: int) -> None:
         self._priority = priority
         self._waiting: dict[str, Waiting] = {}
+        self._last_us = 0
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def add(self, event: FeedEvent) -> None:
         """Take note of one event; they come in order."""
+        if event.kind is EventKind.CHECKPOINT:
+            return
         alert = event.alert
         alert_id = alert.hit.id
         if (
-            event.kind is not EventKind.HIT
-            or alert.hit.retracted
+            alert.hit.retracted
             or alert.hit.entry.priority > self._priority
             or alert.HasField("reviewed_at")
             or alert.HasField("escalated_at")
         ):
             self._waiting.pop(alert_id, None)
         elif alert_id not in self._waiting:
-            self._waiting[alert_id] = Waiting(event.sequence, alert.received_at.ToMicroseconds())
+            received_us = alert.received_at.ToMicroseconds()
+            if event.kind is EventKind.REVIEW:  # taken back: it waits behind those that wait now
+                received_us = max(received_us, self._last_us)
+            self._waiting[alert_id] = Waiting(event.sequence, received_us)
+            self._last_us = received_us
 
     def due(self, before_us: int) -> list[str]:
         """Those that were stored at or before that time, the oldest first."""

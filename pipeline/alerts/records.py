@@ -40,6 +40,7 @@ class Act(StrEnum):
     REVIEW = "review"
     DOCUMENT = "document"
     ESCALATION = "escalation"
+    WITHDRAWAL = "withdrawal"
 
 
 class Durability(StrEnum):

@@ -140,6 +140,23 @@ class RedisAlertStore(RedisLink):
         words = [alert_id, state, reviewer, note, str(reviewed_us), seen, outcome, named_by.value]
         self._act(scripts.REVIEW, alert_id, words)
 
+    def withdraw(
+        self,
+        alert_id: str,
+        reviewer: str,
+        note: str,
+        withdrawn_us: int,
+        within_us: int,
+        named_by: NamedBy = NamedBy.REQUEST,
+    ) -> None:
+        """Take one's own decision back, at most ``within_us`` after it; on the disk on return.
+
+        Raises:
+            ReviewRefusedError: no such alert, or a decision that is another's or older than that.
+        """
+        words = [alert_id, reviewer, note, str(withdrawn_us), str(within_us), named_by.value]
+        self._act(scripts.WITHDRAW, alert_id, words)
+
     def escalate(
         self, alert_id: str, person: str, note: str, escalated_us: int, named_by: NamedBy
     ) -> None:

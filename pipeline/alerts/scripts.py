@@ -95,6 +95,33 @@ redis.call('XADD', KEYS[4], '*', 'act', act, 'state', ARGV[2], 'reviewer', ARGV[
 return {'done', ARGV[2], ARGV[3], act == 'review' and ARGV[5] or field[4], field[1]}
 """
 
+WITHDRAW: Final = """
+-- KEYS: sequence, feed, alert, reviews, repeats
+-- ARGV: id, reviewer, note, withdrawn_us, within_us, named_by
+-- Returns {result, state, reviewer, reviewed_us, revision}.
+local field = redis.call('HMGET', KEYS[3], 'revision', 'review', 'reviewer', 'reviewed_us',
+                         'reviewer_named_by')
+if not field[1] then return {'unknown', '', '', '', ''} end
+if not field[2] then
+  redis.call('INCR', KEYS[5])
+  return {'done', '', '', '', field[1]}
+end
+local mine = field[3] == ARGV[2] and (field[5] or ARGV[6]) == ARGV[6]
+if not mine or tonumber(ARGV[4]) - tonumber(field[4]) > tonumber(ARGV[5]) then
+  redis.call('INCR', KEYS[5])
+  return {'decided', field[2], field[3], field[4], field[1]}
+end
+local sequence = string.format('%.0f', redis.call('INCR', KEYS[1]))
+redis.call('HDEL', KEYS[3], 'review', 'reviewer', 'review_note', 'reviewed_us',
+           'reviewer_named_by', 'reviewed_revision', 'outcome')
+redis.call('HSET', KEYS[3], 'event:' .. sequence, sequence)
+redis.call('XADD', KEYS[2], sequence .. '-0', 'kind', 'review', 'id', ARGV[1])
+redis.call('XADD', KEYS[4], '*', 'act', 'withdrawal', 'state', 'unverified', 'reviewer', ARGV[2],
+           'note', ARGV[3], 'outcome', '', 'named_by', ARGV[6], 'reviewed_us', ARGV[4],
+           'revision', field[1], 'sequence', sequence)
+return {'done', '', '', '', field[1]}
+"""
+
 ESCALATE: Final = """
 -- KEYS: sequence, feed, alert, reviews, repeats
 -- ARGV: id, person, note, escalated_us, named_by

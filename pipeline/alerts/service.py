@@ -216,7 +216,8 @@ class AlertService:
             Presence(self._expected, self._silent_after_s, self._clock),
         )
         calls = (self._store, feed, intake, watch.presence, self._clock)
-        add_to_server(AlertsServicer(*calls, stopping, self._heartbeat_s), server)
+        undo_s = self._settings.undo_s
+        add_to_server(AlertsServicer(*calls, stopping, self._heartbeat_s, undo_s), server)
         escalate_after_s = self._settings.escalate_after_s
         escalator = Escalator(
             self._store, feed, self._clock, escalate_after_s, self._settings.escalate_priority

@@ -16,7 +16,7 @@ import structlog
 from checkpoint.v1 import alerts_pb2 as pb
 from checkpoint.v1 import alerts_pb2_grpc
 from pipeline.alerts import stats
-from pipeline.alerts.auth import CALLER
+from pipeline.alerts.auth import CALLER, Caller
 from pipeline.alerts.calls import Context, checked_id, invalid, unknown
 from pipeline.alerts.checkpoint_calls import CheckpointCalls
 from pipeline.alerts.messages import alert_message, history_messages, review_messages
@@ -52,6 +52,7 @@ class AlertsServicer(StreamCalls, CheckpointCalls, alerts_pb2_grpc.AlertsService
         before = _place(request.page_token)
         size = min(request.page_size or _PAGE, _LARGEST_PAGE)
         response = pb.ListAlertsResponse()
+        response.cursor.sequence, response.cursor.feed_id = self.feed.end, self.feed.id
         scanned = 0
         while len(response.alerts) < size:
             found = await self.ask(self.store.latest, before, 100)
@@ -88,11 +89,14 @@ class AlertsServicer(StreamCalls, CheckpointCalls, alerts_pb2_grpc.AlertsService
         caller = CALLER.get()
         checked_id(request.id)
         decision = review_state_from_pb(request.decision)
-        if decision not in (ReviewState.CONFIRMED, ReviewState.REJECTED):
-            raise invalid("decision", "must be CONFIRMED or REJECTED")
+        if decision is None:
+            raise invalid("decision", "must be CONFIRMED, REJECTED or UNVERIFIED")
         reviewer = _person(caller.person_named(request.reviewer, "reviewer"), "reviewer")
         _check_length("note", request.note, _LONGEST_NOTE)
         _check_length("outcome", request.outcome, LONGEST_ID)
+        if decision is ReviewState.UNVERIFIED:
+            await self._withdraw(request, reviewer, caller)
+            return pb.ReviewAlertResponse(alert=alert_message(await self.alert(request.id)))
         try:
             await self.ask(
                 self.store.review,
@@ -109,6 +113,26 @@ class AlertsServicer(StreamCalls, CheckpointCalls, alerts_pb2_grpc.AlertsService
             raise _refused(request.id, refusal, request.seen_revision) from None
         _log.info("alert reviewed", alert=request.id, decision=decision.value, reviewer=reviewer)
         return pb.ReviewAlertResponse(alert=alert_message(await self.alert(request.id)))
+
+    async def _withdraw(
+        self, request: pb.ReviewAlertRequest, reviewer: str, caller: Caller
+    ) -> None:
+        """Take the reviewer's own decision back."""
+        if request.outcome:
+            raise invalid("outcome", "must be empty where a decision is taken back")
+        try:
+            await self.ask(
+                self.store.withdraw,
+                request.id,
+                reviewer,
+                request.note,
+                self.now_us(),
+                self.undo_us,
+                caller.named_by(),
+            )
+        except ReviewRefusedError as refusal:
+            raise _refused(request.id, refusal, undo_s=self.undo_us / 1e6) from None
+        _log.info("review taken back", alert=request.id, reviewer=reviewer)
 
     async def EscalateAlert(  # noqa: N802, D102
         self, request: pb.EscalateAlertRequest, context: Context
@@ -195,16 +219,27 @@ def _check_length(field: str, text: str, longest: int) -> None:
         raise invalid(field, f"must have at most {longest} characters")
 
 
-def _refused(alert_id: str, refusal: ReviewRefusedError, seen: int | None = None) -> CallRefused:
-    """Why a decision or escalation was not taken: who was first, or what has changed."""
+def _refused(
+    alert_id: str,
+    refusal: ReviewRefusedError,
+    seen: int | None = None,
+    undo_s: float | None = None,
+) -> CallRefused:
+    """Why a decision or escalation was not taken: who was first, or what has changed.
+
+    ``undo_s``: a decision was to be taken back, which its reviewer can for so long.
+    """
     standing = refusal.standing
     if refusal.why is ReviewRefusal.UNKNOWN:
         return unknown(alert_id)
     if isinstance(standing, StoredReview):
         when = timestamp_from_us(standing.reviewed_us).ToJsonString()
+        told = f"alert {alert_id}: {standing.reviewer} has already {standing.state} it at {when}"
+        if undo_s is not None:
+            told += f"; only {standing.reviewer} can take that back, within {undo_s:g} s"
         return CallRefused(
             Reason.ALREADY_DECIDED,
-            f"alert {alert_id}: {standing.reviewer} has already {standing.state} it at {when}",
+            told,
             metadata={"reviewer": standing.reviewer, "decision": standing.state, "at": when},
         )
     if isinstance(standing, StoredEscalation):

@@ -76,6 +76,24 @@ class AlertStore(Protocol):
         """
         ...
 
+    def withdraw(
+        self,
+        alert_id: str,
+        reviewer: str,
+        note: str,
+        withdrawn_us: int,
+        within_us: int,
+        named_by: NamedBy = NamedBy.REQUEST,
+    ) -> None:
+        """Take one's own decision back, at most ``within_us`` after it: nobody has decided then.
+
+        It is an event like a decision. Where there is no decision nothing happens.
+
+        Raises:
+            ReviewRefusedError: no such alert, or a decision that is another's or older than that.
+        """
+        ...
+
     def escalate(
         self, alert_id: str, person: str, note: str, escalated_us: int, named_by: NamedBy
     ) -> None:

@@ -21,7 +21,14 @@ from pipeline.commands.alert_client import Connected, with_client
 from pipeline.commands.alert_table import AlertTable, duration
 from pipeline.events import alert as alert_event
 from pipeline.signals import stop_requests
-from pipeline.types import Alert, AlertStats, HistoryEvent, MatchKind, ReviewState
+from pipeline.types import (
+    Alert,
+    AlertStats,
+    HistoryEvent,
+    HistoryKind,
+    MatchKind,
+    ReviewState,
+)
 
 _AHEAD: Final = 64  # alerts taken before they are shown; then the service is held back
 _LOOK_S: Final = 0.2
@@ -51,9 +58,14 @@ class Decision(StrEnum):
 
     CONFIRM = "confirm"
     REJECT = "reject"
+    WITHDRAW = "withdraw"
 
 
-_STATES = {Decision.CONFIRM: ReviewState.CONFIRMED, Decision.REJECT: ReviewState.REJECTED}
+_STATES = {
+    Decision.CONFIRM: ReviewState.CONFIRMED,
+    Decision.REJECT: ReviewState.REJECTED,
+    Decision.WITHDRAW: ReviewState.UNVERIFIED,
+}
 
 
 @app.command()
@@ -182,7 +194,10 @@ def show(connected: Connected, alert: AlertId, as_json: AsJson = False) -> None:
 def review(
     connected: Connected,
     alert: AlertId,
-    decision: Annotated[Decision, typer.Argument(help="What you have found.")],
+    decision: Annotated[
+        Decision,
+        typer.Argument(help="What you have found; withdraw takes it back, within seconds."),
+    ],
     reviewer: Reviewer = "",
     note: Annotated[str, typer.Option(help="What you have to add.")] = "",
     outcome: Annotated[
@@ -262,6 +277,8 @@ def _history_row(event: HistoryEvent) -> tuple[str, str, str, str]:
         what = f"revision {event.revision}"
         said = [event.hit.kind.value, event.hit.passage.plate or "unread"]
         said += ["retracted"] if event.hit.retracted else []
+    if event.kind is HistoryKind.WITHDRAWAL:
+        what = "taken back"
     who = event.person or ""
     if event.named_by:
         who += f" (by {event.named_by.value})"

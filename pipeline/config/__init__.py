@@ -6,6 +6,8 @@ line, key and value.
 """
 
 from pipeline.config.base import Settings
+from pipeline.config.cluster import ClusterSettings
+from pipeline.config.console import ConsoleSettings
 from pipeline.config.governance import (
     MINIMUM_AUDIT_DAYS,
     AccessRole,
@@ -20,6 +22,7 @@ from pipeline.config.recognition import (
     PassageSettings,
     Point,
     RecognitionSettings,
+    SavingSettings,
 )
 from pipeline.config.service import (
     AlertSettings,
@@ -55,6 +58,8 @@ __all__ = [
     "AuditSettings",
     "CameraSettings",
     "CheckpointSettings",
+    "ClusterSettings",
+    "ConsoleSettings",
     "LaneSettings",
     "LimitSettings",
     "MatchingSettings",
@@ -66,6 +71,7 @@ __all__ = [
     "RecognitionSettings",
     "RetentionSettings",
     "Role",
+    "SavingSettings",
     "Settings",
     "SinkEvent",
     "SinkSettings",

@@ -21,6 +21,22 @@ class LaneSettings(Settings):
     direction: Direction | None = None
 
 
+class SavingSettings(Settings):
+    """Where compute is saved, for cameras that are played live; each switch stands alone.
+
+    ``motion_gate``: of a scene in which nothing moves, one frame a second is looked at.
+    ``light_decoding``: while a lane is empty, frames that no other refers to are not decoded.
+    ``scale_planes``: the detector's small picture is made from the decoder's planes, not from the
+    full BGR picture. ``skip_settled``: a vehicle's plate is not read again once its reading is
+    beyond doubt.
+    """
+
+    motion_gate: bool = True
+    light_decoding: bool = True
+    scale_planes: bool = True
+    skip_settled: bool = True
+
+
 class CameraSettings(Settings):
     """One camera: an RTSP URL, a video file or a folder of pictures."""
 
@@ -34,6 +50,8 @@ class CameraSettings(Settings):
     frozen_timeout_s: float = Field(default=20.0, gt=0)
     backoff_initial_s: float = Field(default=0.5, gt=0)
     backoff_max_s: float = Field(default=3.0, gt=0)
+    weight: float = Field(default=1.0, gt=0, description="share of a node that it takes")
+    savings: SavingSettings | None = Field(default=None, description="None: recognition.savings")
 
 
 class RecognitionSettings(Settings):
@@ -44,6 +62,7 @@ class RecognitionSettings(Settings):
     batch_deadline_s: float = Field(default=0.03, ge=0)
     mailbox_frames: int = Field(default=4, ge=1)
     staleness_s: float = Field(default=2.0, gt=0)
+    savings: SavingSettings = SavingSettings()
     weights_dir: Path | None = Field(default=None, description="None: the shipped weights")
     scene_weights: Path | None = Field(default=None, description="a .pt of ultralytics' to detect")
     reader: Literal["openvino", "paddleocr"] = Field(default="openvino", description="runs reading")

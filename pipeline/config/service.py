@@ -41,7 +41,8 @@ class AlertSettings(Settings):
     second address, for people who have a token and none. ``publishers`` gives the common name of a
     machine's certificate the checkpoints that it may publish for ("*": all); without it every
     certificate may for the checkpoint of its own name. An alert of ``escalate_priority`` or more
-    urgent that nobody has reviewed after ``escalate_after_s`` is escalated; 0: never.
+    urgent that nobody has reviewed after ``escalate_after_s`` is escalated; 0: never. A reviewer
+    can take a decision back within ``undo_s``; 0: never.
     """
 
     listen: str = Field(default="127.0.0.1:50051", pattern=r"^.+:\d{1,5}$")
@@ -53,6 +54,9 @@ class AlertSettings(Settings):
     limits: LimitSettings = LimitSettings()
     escalate_after_s: float = Field(default=300.0, ge=0)
     escalate_priority: int = Field(default=1, ge=1, le=4)
+    undo_s: float = Field(
+        default=10.0, ge=0, le=3600, description="in which a reviewer can take a decision back"
+    )
 
 
 class OutboxSettings(Settings):

@@ -8,6 +8,8 @@ from pathlib import Path
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.config.base import Settings
+from pipeline.config.cluster import ClusterSettings
+from pipeline.config.console import ConsoleSettings
 from pipeline.config.governance import AccessSettings, AuditSettings, RetentionSettings
 from pipeline.config.recognition import CameraSettings, PassageSettings, RecognitionSettings
 from pipeline.config.service import AlertSettings, OutboxSettings, ProvinceSettings
@@ -22,6 +24,8 @@ class Role(StrEnum):
     ALERTS = "alerts"
     PROVINCE = "province"
     """The alert service for many checkpoints."""
+    CONSOLE = "console"
+    """The web page, beside the alert service of the same process."""
 
 
 class CheckpointSettings(Settings):
@@ -38,12 +42,15 @@ class CheckpointSettings(Settings):
     alerts: AlertSettings = AlertSettings()
     outbox: OutboxSettings = OutboxSettings()
     province: ProvinceSettings = ProvinceSettings()
+    console: ConsoleSettings = ConsoleSettings()
+    cluster: ClusterSettings = ClusterSettings()
     sinks: SinksSettings = SinksSettings()
     access: AccessSettings = AccessSettings()
     audit: AuditSettings = AuditSettings()
     retention: RetentionSettings = RetentionSettings()
     evidence_quality: int = Field(default=85, ge=30, le=100)
     blur_occupants: bool = True
+    keep_unblurred: bool = False
     shutdown_deadline_s: float = Field(default=4.5, gt=0)
 
     @field_validator("cameras")
@@ -54,6 +61,14 @@ class CheckpointSettings(Settings):
         if twice:
             raise ValueError(f"two cameras have the same name: {', '.join(twice)}")
         return cameras
+
+    @model_validator(mode="after")
+    def _originals_of_blurred_pictures(self) -> CheckpointSettings:
+        if self.keep_unblurred and not self.blur_occupants:
+            raise ValueError(
+                "keep_unblurred: nothing is blurred; set blur_occupants = true as well"
+            )
+        return self
 
     @model_validator(mode="after")
     def _periods_of_known_categories(self) -> CheckpointSettings:
@@ -69,8 +84,14 @@ class CheckpointSettings(Settings):
 
     @model_validator(mode="after")
     def _province_alone(self) -> CheckpointSettings:
-        if Role.PROVINCE in self.roles and len(self.roles) > 1:
+        if Role.PROVINCE in self.roles and set(self.roles) - {Role.PROVINCE, Role.CONSOLE}:
             raise ValueError("roles: 'province' is an alert service and a process of its own")
+        return self
+
+    @model_validator(mode="after")
+    def _console_of_a_service(self) -> CheckpointSettings:
+        if Role.CONSOLE in self.roles and not self.serves:
+            raise ValueError("roles: 'console' shows the alert service beside it; add 'alerts'")
         return self
 
     @model_validator(mode="after")

@@ -20,6 +20,7 @@ from pipeline.alerts.records import (
     StoredAlert,
     StoredChange,
     StoredCheckpoint,
+    StoredReview,
 )
 from pipeline.alerts.redis_checkpoints import RedisCheckpoints
 from pipeline.alerts.redis_store import RedisAlertStore
@@ -213,6 +214,75 @@ def test_decisions_that_cannot_be_taken(store: AlertStore) -> None:
     assert refused.value.why is ReviewRefusal.AMENDED
     assert refused.value.revision == 1
     confirm(store, "hit-1", seen_revision=1)
+
+
+def test_a_decision_is_taken_back_by_who_took_it_and_in_time(store: AlertStore) -> None:
+    store.publish([hit(1), hit(1, 1)])
+    store.review("hit-1", "confirmed", "Wang", "seen", 5000, outcome="stopped")
+    for who, when, how in (
+        ("Li", 5001, NamedBy.REQUEST),
+        ("Wang", 5011, NamedBy.REQUEST),
+        ("Wang", 5001, NamedBy.TOKEN),
+    ):
+        with pytest.raises(ReviewRefusedError) as refused:
+            store.withdraw("hit-1", who, "", when, 10, how)
+        assert refused.value.why is ReviewRefusal.DECIDED
+        assert refused.value.standing == StoredReview("confirmed", "Wang", None, 5000)
+    store.withdraw("hit-1", "Wang", "slip", 5010, 10)
+    store.withdraw("hit-1", "Wang", "slip", 9999, 10)  # again: nothing to take back
+    alert = store.alert("hit-1")
+    assert alert is not None
+    assert alert.review is None
+    assert list(store.reviewed_before(10**9)) == []
+    assert store.publish([hit(1, 2)])[0].review is None
+    store.review("hit-1", "rejected", "Li", "", 6000)
+    alert = store.alert("hit-1")
+    assert alert is not None
+    assert alert.review is not None
+    assert (alert.review.reviewer, alert.review.note, alert.review.outcome) == ("Li", None, None)
+    assert [(act.act, act.person, act.state, act.note, act.sequence, act.at_us, act.revision)
+            for act in store.acts("hit-1")] == [
+        (Act.REVIEW, "Wang", "confirmed", "seen", 3, 5000, 1),
+        (Act.WITHDRAWAL, "Wang", "unverified", "slip", 4, 5010, 1),
+        (Act.REVIEW, "Li", "rejected", None, 6, 6000, 2),
+    ]  # fmt: skip
+    assert [one[2] for one in events(store)] == ["hit", "hit", "review", "review", "hit", "review"]
+    with pytest.raises(ReviewRefusedError) as refused:
+        store.withdraw("hit-9", "Wang", "", 5001, 10)
+    assert refused.value.why is ReviewRefusal.UNKNOWN
+    assert store.forget("hit-1", 6000)
+    assert events(store) == []
+
+
+def test_of_a_withdrawal_and_another_decision_at_once_the_feed_tells_one_story(
+    store: AlertStore,
+) -> None:
+    for number in range(20):
+        store.publish([hit(number)])
+        confirm(store, f"hit-{number}")
+        together = threading.Barrier(2)
+        answers: list[bool] = []
+
+        def reject(number: int = number, together: threading.Barrier = together,
+                   answers: list[bool] = answers) -> None:  # fmt: skip
+            together.wait()
+            try:
+                store.review(f"hit-{number}", "rejected", "Li", "", 5001)
+            except ReviewRefusedError:
+                answers.append(False)
+            else:
+                answers.append(True)
+
+        thread = threading.Thread(target=reject)
+        thread.start()
+        together.wait()
+        store.withdraw(f"hit-{number}", "Wang", "", 5001, 10)
+        thread.join()
+        alert = store.alert(f"hit-{number}")
+        assert alert is not None
+        assert (alert.review is not None) is answers[0]
+        acts = [act.act for act in store.acts(f"hit-{number}")]
+        assert acts == [Act.REVIEW, Act.WITHDRAWAL, *[Act.REVIEW] * answers[0]]
 
 
 def test_an_escalation_is_an_event_and_stands(store: AlertStore) -> None:

@@ -233,6 +233,9 @@ def test_escalate_stats_and_show(target: str) -> None:
     assert [one["kind"] for one in history] == ["hit", "escalation", "review"]
     assert [one["named_by"] for one in history] == [None, "request", "request"]
     assert "escalation" in here("show", "hit-0", "--target", target).stdout
+    done = here("review", "hit-0", "withdraw", "--target", target, "--json")
+    assert json.loads(done.stdout)["review"] == "unverified", said_of(done)
+    assert "taken back" in here("show", "hit-0", "--target", target).stdout
 
 
 @pytest.fixture(scope="module")

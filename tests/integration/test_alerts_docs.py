@@ -181,6 +181,7 @@ class _Headers(grpc.StreamStreamClientInterceptor):
 
 def test_every_command_does_what_the_document_says(site: Site) -> None:
     found: dict[str, list[Any]] = {}
+    reviews: list[Any] = []
     for command in commands():
         if command.expected:
             code, reason = command.expected.partition(":")[0].split()
@@ -194,6 +195,8 @@ def test_every_command_does_what_the_document_says(site: Site) -> None:
             assert set(info.metadata) == {name for name in named if name}
         else:
             found[command.symbol] = run(site, command)
+            if command.symbol.endswith("ReviewAlert"):
+                reviews += found[command.symbol]
     calls = {name.rpartition("/")[2]: answers for name, answers in found.items()}
     assert "checkpoint.v1.Alerts" in calls["list"]
     assert {"Subscribe", "Publish"} <= set(calls["checkpoint.v1.Alerts"])
@@ -202,8 +205,10 @@ def test_every_command_does_what_the_document_says(site: Site) -> None:
     assert {one["hit"]["id"] for one in calls["ListAlerts"][0]["alerts"]} == {"hit-1", "hit-2"}
     assert calls["GetAlert"][0]["history"][0]["kind"] == "HISTORY_KIND_HIT"
     assert calls["GetEvidence"][0]["total_bytes"] == "15"
-    reviewed = calls["ReviewAlert"][0]["alert"]
-    assert (reviewed["reviewer"], reviewed["outcome"]) == ("Wang", "stopped")
+    confirmed, rejected, taken_back = (one["alert"] for one in reviews)
+    assert (confirmed["reviewer"], confirmed["outcome"]) == ("Wang", "stopped")
+    assert rejected["review"] == "REVIEW_STATE_REJECTED"
+    assert taken_back["review"] == "REVIEW_STATE_UNVERIFIED"
     assert calls["EscalateAlert"][0]["alert"]["escalated_by"] == "Wang"
     assert int(calls["GetStats"][0]["alerts"]) == 2
     assert calls["Publish"][0]["hit_id"] == "gate-1/7/3"

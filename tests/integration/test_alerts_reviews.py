@@ -33,6 +33,7 @@ from tests.integration.alerts_support import (
 pytestmark = [pytest.mark.grpc, pytest.mark.redis]
 
 CONFIRMED, REJECTED = ReviewState.CONFIRMED, ReviewState.REJECTED
+UNVERIFIED = ReviewState.UNVERIFIED
 Publish = Callable[..., None]
 
 
@@ -144,6 +145,72 @@ def test_subscribers_see_reviews_and_escalations_where_they_ask_for_them(
     assert (first.id, first.outcome, first.escalated_by) == ("hit-1", "stopped", "Wang")
     (last,) = take(client.subscribe(seen[2].sequence, reviews=True), 1)
     assert last.sequence == seen[3].sequence
+
+
+def test_a_slip_is_taken_back_and_everybody_who_asks_is_told(
+    server: RedisServer, clock: ManualClock, tmp_path: Path
+) -> None:
+    server.client().flushall()
+    running = Escalating(server, clock, undo_s=10)
+    with running as client, publishing(running.service, tmp_path) as publish:
+        publish(1)
+        client.review("hit-1", CONFIRMED, "Wang", "same car", outcome="stopped")
+        clock.advance(9)
+        with pytest.raises(AlertServiceError, match=r"already confirmed it at .*; only Wang can"):
+            client.withdraw("hit-1", "Li")
+        alert = client.withdraw("hit-1", "Wang", "wrong row")
+        assert (alert.review, alert.reviewer, alert.outcome) == (UNVERIFIED, None, None)
+        assert client.withdraw("hit-1", "Wang").review is UNVERIFIED
+        assert [one.id for one in client.list(reviews=[UNVERIFIED])] == ["hit-1"]
+        client.review("hit-1", REJECTED, "Li")
+        clock.advance(11)
+        with pytest.raises(AlertServiceError, match=r"Li has already rejected it .*within 10 s"):
+            client.withdraw("hit-1", "Li")
+        told = [(one.kind, one.person, one.decision, one.note) for one in client.history("hit-1")]
+        assert told[1:] == [
+            (HistoryKind.REVIEW, "Wang", CONFIRMED, "same car"),
+            (HistoryKind.WITHDRAWAL, "Wang", UNVERIFIED, "wrong row"),
+            (HistoryKind.REVIEW, "Li", REJECTED, None),
+        ]
+        assert len(take(client.subscribe(0, reviews=True), 4)) == 4
+        assert client.stats().rejected == 1
+
+
+def test_who_watches_sees_a_withdrawal_as_it_comes(
+    publish: Publish, client: CheckpointClient
+) -> None:
+    publish(1)
+    seen = client.subscribe(0, reviews=True)
+    assert [one.review for one in take(seen, 1)] == [UNVERIFIED]
+    client.review("hit-1", CONFIRMED, "Wang")
+    assert [one.review for one in take(seen, 1)] == [CONFIRMED]
+    client.withdraw("hit-1", "Wang")
+    assert [(one.review, one.reviewer) for one in take(seen, 1)] == [(UNVERIFIED, None)]
+    (again,) = take(client.subscribe(0), 1)
+    assert again.review is UNVERIFIED, "what is kept in memory follows"
+
+
+def test_what_was_taken_back_goes_up_when_nobody_decides(
+    server: RedisServer, clock: ManualClock, tmp_path: Path
+) -> None:
+    server.client().flushall()
+    running = Escalating(server, clock)
+    with running as client, publishing(running.service, tmp_path) as publish:
+        publish(1)
+        client.review("hit-1", CONFIRMED, "Wang")
+        client.withdraw("hit-1", "Wang")
+        clock.advance(61)
+        publish(2)  # wakes the escalator
+        wait_until(lambda: client.list(escalated_only=True))
+        assert [one.id for one in client.list(escalated_only=True)] == ["hit-1"]
+
+
+def test_a_withdrawal_with_an_outcome_is_refused(
+    publish: Publish, client: CheckpointClient
+) -> None:
+    publish(1)
+    with pytest.raises(AlertServiceError, match="outcome: must be empty"):
+        client.review("hit-1", UNVERIFIED, "Wang", outcome="stopped")
 
 
 def test_of_many_escalations_at_once_one_wins_and_a_decision_ends_it(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -83,13 +83,14 @@ class Story:
     waits: bool = False
     since: int = 0
     received: int = 0
-    closed: bool = field(default=False)
+    decided: bool = False
+    escalated: bool = False
 
 
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(["a", "b", "c"]),
-        st.sampled_from(["hit", "retracted", "review", "escalation", "unimportant"]),
+        st.sampled_from(["hit", "retracted", "review", "withdrawal", "escalation", "unimportant"]),
     ),
     max_size=40,
 )
@@ -108,13 +109,18 @@ def test_what_waits_is_what_is_urgent_unreviewed_and_not_escalated(
         alert.hit.entry.priority = 4 if what == "unimportant" else 1
         alert.hit.retracted = what == "retracted"
         kind = EventKind(what) if what in ("review", "escalation") else EventKind.HIT
-        story.closed |= kind is not EventKind.HIT
-        if story.closed and kind is EventKind.HIT:
+        if what == "withdrawal":
+            kind = EventKind.REVIEW
+        story.decided = what == "review" or (story.decided and what != "withdrawal")
+        story.escalated |= what == "escalation"
+        if story.decided:
             alert.reviewed_at.GetCurrentTime()
+        if story.escalated:
+            alert.escalated_at.GetCurrentTime()
         told = {"hit": "alert", "review": "reviewed", "escalation": "escalated"}[kind.value]
         response = pb.SubscribeResponse(**{told: alert})
         waiting.add(FeedEvent.of(sequence, kind, response))
-        if what == "hit" and not story.closed:
+        if what in ("hit", "withdrawal") and not story.decided and not story.escalated:
             if not story.waits:
                 story.waits, story.since = True, sequence
         else:

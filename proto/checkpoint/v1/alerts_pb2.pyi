@@ -88,6 +88,7 @@ class HistoryKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     HISTORY_KIND_REVIEW: _ClassVar[HistoryKind]
     HISTORY_KIND_DOCUMENT: _ClassVar[HistoryKind]
     HISTORY_KIND_ESCALATION: _ClassVar[HistoryKind]
+    HISTORY_KIND_WITHDRAWAL: _ClassVar[HistoryKind]
 
 class CheckpointState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -152,6 +153,7 @@ HISTORY_KIND_HIT: HistoryKind
 HISTORY_KIND_REVIEW: HistoryKind
 HISTORY_KIND_DOCUMENT: HistoryKind
 HISTORY_KIND_ESCALATION: HistoryKind
+HISTORY_KIND_WITHDRAWAL: HistoryKind
 CHECKPOINT_STATE_UNSPECIFIED: CheckpointState
 CHECKPOINT_STATE_EXPECTED: CheckpointState
 CHECKPOINT_STATE_ONLINE: CheckpointState
@@ -170,16 +172,18 @@ class CharacterProbabilities(_message.Message):
     def __init__(self, slots: _Optional[int] = ..., characters: _Optional[int] = ..., values: _Optional[bytes] = ..., alphabet: _Optional[str] = ...) -> None: ...
 
 class Evidence(_message.Message):
-    __slots__ = ("path", "sha256", "media_s", "jpeg")
+    __slots__ = ("path", "sha256", "media_s", "jpeg", "plate_corners")
     PATH_FIELD_NUMBER: _ClassVar[int]
     SHA256_FIELD_NUMBER: _ClassVar[int]
     MEDIA_S_FIELD_NUMBER: _ClassVar[int]
     JPEG_FIELD_NUMBER: _ClassVar[int]
+    PLATE_CORNERS_FIELD_NUMBER: _ClassVar[int]
     path: str
     sha256: str
     media_s: float
     jpeg: bytes
-    def __init__(self, path: _Optional[str] = ..., sha256: _Optional[str] = ..., media_s: _Optional[float] = ..., jpeg: _Optional[bytes] = ...) -> None: ...
+    plate_corners: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, path: _Optional[str] = ..., sha256: _Optional[str] = ..., media_s: _Optional[float] = ..., jpeg: _Optional[bytes] = ..., plate_corners: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class Passage(_message.Message):
     __slots__ = ("id", "revision", "camera", "lane", "direction", "started_at", "ended_at", "start_s", "end_s", "plate", "plate_class", "probability", "text_probabilities", "char_probs", "reads", "vehicle_class", "vehicle_colour", "evidence", "closed", "latency_s")
@@ -468,12 +472,14 @@ class ListAlertsRequest(_message.Message):
     def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., checkpoints: _Optional[_Iterable[str]] = ..., cameras: _Optional[_Iterable[str]] = ..., kinds: _Optional[_Iterable[_Union[MatchKind, str]]] = ..., reviews: _Optional[_Iterable[_Union[ReviewState, str]]] = ..., categories: _Optional[_Iterable[str]] = ..., max_priority: _Optional[int] = ..., escalated_only: bool = ...) -> None: ...
 
 class ListAlertsResponse(_message.Message):
-    __slots__ = ("alerts", "next_page_token")
+    __slots__ = ("alerts", "next_page_token", "cursor")
     ALERTS_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
     alerts: _containers.RepeatedCompositeFieldContainer[Alert]
     next_page_token: str
-    def __init__(self, alerts: _Optional[_Iterable[_Union[Alert, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+    cursor: Cursor
+    def __init__(self, alerts: _Optional[_Iterable[_Union[Alert, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., cursor: _Optional[_Union[Cursor, _Mapping]] = ...) -> None: ...
 
 class GetAlertRequest(_message.Message):
     __slots__ = ("id",)

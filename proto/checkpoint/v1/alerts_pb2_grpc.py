@@ -144,6 +144,11 @@ class AlertsServicer(object):
         note or outcome, that one stands from then on and the history keeps both. FAILED_PRECONDITION:
         someone else has already decided; the message names who, what and when. ABORTED: the alert was
         amended since the reviewer saw it (`seen_revision`); look again. NOT_FOUND: no such alert.
+
+        With the decision UNVERIFIED a reviewer takes his own decision back, within a configured time
+        (ten seconds, unless configured otherwise): the alert is unverified again, anybody may decide,
+        and the history keeps both. Where the alert is unverified already it stays so.
+        FAILED_PRECONDITION (ALREADY_DECIDED): someone else has decided, or the time is over.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -49,9 +49,9 @@ def test_a_disk_that_refuses_is_said_and_the_picture_kept(tmp_path: Path) -> Non
     blocked = tmp_path / "evidence"
     blocked.write_text("a file where the folder should be")
     health = Health()
-    evidence = EvidenceStore(blocked, health).save("p-0", cut(scenes.frame(0.0), seen()))
+    evidence = EvidenceStore(blocked, health).save("p", 0, cut(scenes.frame(0.0), seen()))
     assert evidence.jpeg.startswith(b"\xff\xd8")
     assert str(blocked) in health.problems()["evidence"]
     blocked.unlink()
-    EvidenceStore(blocked, health).save("p-0", cut(scenes.frame(0.0), seen()))
+    EvidenceStore(blocked, health).save("p", 0, cut(scenes.frame(0.0), seen()))
     assert health.problems() == {}

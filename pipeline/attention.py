@@ -1,0 +1,130 @@
+"""How much attention a camera gets: which of its frames are decoded, looked at and passed on.
+
+One object for each camera, shared by the camera's thread, which asks, and the recognition thread,
+which tells what is in view. Every frame that is left out is counted by its cause.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Mapping
+
+from pipeline.config import SavingSettings
+from pipeline.motion import REFRESH_S, Luma, MotionGate, luma_grid
+
+STILL = "still"
+"""Cause: nothing had moved since the last frame that was looked at. A sampled frame."""
+LIGHT = "light"
+"""Cause: not decoded, because the lane was empty and no other frame refers to it."""
+OVERLOAD = "overload"
+"""Cause of a drop: this machine has more frames to recognise than it can. A sampled frame."""
+
+_EMPTY_S = 2.0  # a lane in which nothing has moved for so long is decoded lightly
+_REFRESHES = 3.0  # looks in the time after which a standing vehicle would count as gone
+_LEAST_SHARE = 0.1
+_CUT = 0.9  # of the share of frames that go on, whenever the one before still waits
+_GAIN = 0.02  # to that share, whenever it does not
+
+
+class Attention:
+    """Decides for one camera. Thread-safe.
+
+    Args:
+        savings: what may be left out.
+        close_after_s: a vehicle unseen for so long has left; a standing one is seen more often.
+    """
+
+    def __init__(self, savings: SavingSettings, close_after_s: float) -> None:
+        self._savings = savings
+        self._standing_s = min(REFRESH_S, close_after_s / _REFRESHES)
+        self._gate = MotionGate()
+        self._lock = threading.Lock()
+        self._skipped: Counter[str] = Counter()
+        self._overload = 0
+        self._vehicles = self._unsettled = 0
+        self._share, self._credit = 1.0, 0.0
+        self._now_s = 0.0
+
+    @property
+    def scales_planes(self) -> bool:
+        """Whether the detector's small picture is to be made from the decoder's planes."""
+        return self._savings.scale_planes
+
+    def restart(self) -> None:
+        """The source is opened, anew perhaps."""
+        self._gate.restart()
+
+    def wants(self, luma: Luma | None, media_s: float) -> bool:
+        """Whether a sampled frame is to be looked at; else it is counted. The camera's thread.
+
+        ``luma``: its brightness, (H, W) uint8; None where that is not at hand.
+        """
+        self._now_s = media_s
+        grid = luma_grid(luma) if self._savings.motion_gate and luma is not None else None
+        with self._lock:
+            vehicles, unsettled = self._vehicles, self._unsettled
+            if grid is not None:
+                refresh_s = self._standing_s if vehicles else REFRESH_S
+                worth = self._gate.worth(grid, media_s, empty=not vehicles, refresh_s=refresh_s)
+                if not worth and not unsettled:
+                    self._skipped[STILL] += 1
+                    return False
+            if not self._fits():
+                self._overload += 1
+                return False
+        if grid is not None:
+            self._gate.looked(grid, media_s)
+        return True
+
+    @property
+    def light(self) -> bool:
+        """Whether decoding what others refer to is enough for now. The camera's thread."""
+        return (
+            self._savings.light_decoding
+            and self._savings.motion_gate
+            and not self._vehicles
+            and self._gate.still_s(self._now_s) > _EMPTY_S
+        )
+
+    def not_decoded(self) -> None:
+        """A frame was left undecoded. The camera's thread."""
+        with self._lock:
+            self._skipped[LIGHT] += 1
+
+    def passed_on(self, waiting: int) -> None:
+        """A frame was put into the mailbox, where ``waiting`` older ones still were."""
+        with self._lock:
+            self._share = (
+                max(_LEAST_SHARE, self._share * _CUT) if waiting else min(1.0, self._share + _GAIN)
+            )
+
+    def tell(self, vehicles: int, unsettled: int) -> None:
+        """What the latest recognised frame left in view. The recognition thread."""
+        with self._lock:
+            self._vehicles, self._unsettled = vehicles, unsettled
+
+    @property
+    def share(self) -> float:
+        """Of the frames worth a look, how many go on: below 1 where the machine is overloaded."""
+        return self._share
+
+    @property
+    def skipped(self) -> Mapping[str, int]:
+        """Frames left out because nothing was to be seen, by cause."""
+        with self._lock:
+            return {STILL: self._skipped[STILL], LIGHT: self._skipped[LIGHT]}
+
+    @property
+    def overload(self) -> int:
+        """Frames left out though worth a look."""
+        with self._lock:
+            return self._overload
+
+    def _fits(self) -> bool:
+        """Let ``share`` of all frames through, evenly spaced."""
+        self._credit += self._share
+        if self._credit < 1.0:
+            return False
+        self._credit -= 1.0
+        return True

@@ -1,0 +1,168 @@
+"""What the leader of a cluster and its nodes tell each other, and what is told of it. No Ray.
+
+Pictures are in none of these records: an evidence picture goes up with its hit, from the node that
+has it to the alert service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from pipeline.camera import CameraStatus
+from pipeline.config import CameraSettings
+from pipeline.handover import Boundary
+from pipeline.types import Hit, Passage
+
+
+class Duty(StrEnum):
+    """What a node does with a camera."""
+
+    RUN = "run"
+    STANDBY = "standby"
+    """Read it, and hold its passages back: another node still tells them."""
+    FINISH = "finish"
+    """Let it go when no vehicle is in view, or soon all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What one node is to do with one camera.
+
+    ``after``: what an earlier node has told of it.
+    """
+
+    camera: CameraSettings = field(repr=False)
+    duty: Duty
+    after: Boundary | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """Everything that one node is to do. Orders replace those before them.
+
+    ``received``: up to which number the leader has the node's events.
+    """
+
+    cameras: tuple[Order, ...] = ()
+    received: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CameraReport:
+    """One camera on one node. ``boundary``: it has let go there; ``ended``: its file is at its end."""
+
+    camera: str
+    duty: Duty
+    status: CameraStatus
+    boundary: Boundary | None = None
+    ended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What a node has amounted to since its pipeline started."""
+
+    decoded: int = 0
+    recognised: int = 0
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    passages: int = 0
+    hits: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        dropped = dict(self.dropped)
+        for cause, count in other.dropped.items():
+            dropped[cause] = dropped.get(cause, 0) + count
+        return Tally(
+            self.decoded + other.decoded,
+            self.recognised + other.recognised,
+            dropped,
+            self.passages + other.passages,
+            self.hits + other.hits,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NodeReport:
+    """A node in its own words.
+
+    ``events``: passages and hits, numbered from 1, that the leader may not have yet; without
+    pictures. ``events_lost``: told to nobody, because the leader was away for too long; they
+    were delivered all the same. ``waiting_passages`` are not matched yet, ``waiting_hits`` not
+    acknowledged by the alert service; both lie on the node's disk. ``failure``: its pipeline has
+    ended.
+    """
+
+    node: str
+    version: str
+    cameras: tuple[CameraReport, ...] = ()
+    events: tuple[tuple[int, Passage | Hit], ...] = field(default=(), repr=False)
+    events_lost: int = 0
+    waiting_passages: int = 0
+    waiting_hits: int = 0
+    tally: Tally = Tally()
+    problems: Mapping[str, str] = field(default_factory=dict)
+    failure: str | None = None
+
+
+class NodeState(StrEnum):
+    """What the leader knows of a node."""
+
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"
+    """It is giving its cameras away, and delivers what it has."""
+    DRAINED = "drained"
+    """It has no camera and nothing undelivered: it can be taken down."""
+    SILENT = "silent"
+    """It does not answer; its cameras are read elsewhere."""
+    LOST = "lost"
+    """It is gone; its cameras are read elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """One node. ``load``: weight of its cameras over its capacity."""
+
+    node: str
+    state: NodeState
+    capacity: float
+    load: float = 0.0
+    cameras: tuple[str, ...] = ()
+    heard_s_ago: float | None = None
+    waiting_passages: int = 0
+    waiting_hits: int = 0
+    restarts: int = 0
+    tally: Tally = Tally()
+    problems: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CameraPlace:
+    """Where a camera is read. ``node`` None: nowhere now. ``moving_to``: the node that is to.
+
+    ``unwatched_s``: seconds for which nobody looked, in all.
+    """
+
+    camera: str
+    node: str | None
+    moving_to: str | None = None
+    moves: int = 0
+    unwatched_s: float = 0.0
+    status: CameraStatus | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterState:
+    """A whole cluster at one moment, in the order of names."""
+
+    at: datetime
+    nodes: tuple[NodeStatus, ...] = ()
+    cameras: tuple[CameraPlace, ...] = ()
+
+    @property
+    def unplaced(self) -> int:
+        """Cameras that nobody reads now."""
+        return sum(place.node is None for place in self.cameras)

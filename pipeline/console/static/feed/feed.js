@@ -1,0 +1,259 @@
+// The alerts that this page knows, and the connection that keeps them up to date.
+//
+// Loading and following fit together without a gap: a page of alerts says up to which event of the
+// feed it is complete; the feed is followed from there, and whatever a page brings later is dropped
+// where an event has told more since. So no alert is lost or doubled, however often the connection
+// breaks.
+
+import { StreamRefused, follow } from "/static/feed/sse.js";
+
+export const PINNED_PRIORITY = 2; // alerts this urgent stay on top until somebody decides
+const PAGE = 500;
+const MOST = 10_000;
+const ENOUGH = 5_000; // how far back alerts are loaded; those that wait for a decision: all
+const SILENCE_MS = 25_000; // the server says something every 10 s
+const RETRY_MS = [400, 5_000];
+const TELL_MS = 40; // many events at once are shown in one step
+const LOST_AFTER_MS = 1_500; // a shorter break is not worth a red banner
+
+/** Whether an alert stays on top: urgent, not decided, not taken back. */
+export const isPinned = (alert) =>
+  alert.priority <= PINNED_PRIORITY && alert.review.state === "unverified" && !alert.retracted;
+
+export class Feed {
+  alerts = new Map(); // by id
+  checkpoints = new Map(); // by name, as the feed tells of them
+  /** Rises whenever anything changes. */
+  version = 0;
+  loaded = false;
+  link = {
+    status: "connecting", // connecting, live or lost
+    lostAt: null,
+    lastHeardAt: null,
+    lastEventAt: null,
+    replaced: false,
+  };
+  #api;
+  #told = new Map(); // by id: sequence of the event that told of it last
+  #position = null; // {feedId, sequence}: up to where the feed is known
+  #listeners = new Set();
+  #newListeners = new Set();
+  #stop = new AbortController();
+  #wake = () => {};
+  #telling = null;
+  #pinned = { version: -1, alerts: [] };
+
+  constructor(api) {
+    this.#api = api;
+  }
+
+  /** Call `listener` after changes; returns how to stop. */
+  listen(listener) {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Call `listener(alert, before)` for each alert that is new or was amended since the start. */
+  onNew(listener) {
+    this.#newListeners.add(listener);
+    return () => this.#newListeners.delete(listener);
+  }
+
+  /** Pinned alerts: the most urgent first, then the newest. */
+  undecided() {
+    if (this.#pinned.version !== this.version) {
+      const alerts = [...this.alerts.values()].filter(isPinned);
+      alerts.sort((one, other) => one.priority - other.priority || other.sequence - one.sequence);
+      this.#pinned = { version: this.version, alerts };
+    }
+    return this.#pinned.alerts;
+  }
+
+  start() {
+    this.#run();
+  }
+
+  stop() {
+    this.#stop.abort();
+    clearTimeout(this.#telling);
+  }
+
+  /** Do not wait for the next try. */
+  reconnect() {
+    this.#wake();
+  }
+
+  dismissReplaced() {
+    this.link.replaced = false;
+    this.#tell();
+  }
+
+  /** Take in what the server answered to a decision, before the feed tells of it. */
+  take(alert) {
+    this.alerts.set(alert.id, alert);
+    this.#tell();
+  }
+
+  async #run() {
+    let wait = RETRY_MS[0];
+    while (!this.#stop.signal.aborted) {
+      try {
+        if (this.#position === null) await this.#load();
+        await this.#follow(() => {
+          wait = RETRY_MS[0];
+        });
+      } catch (error) {
+        if (this.#stop.signal.aborted) return;
+        const status = error instanceof StreamRefused ? error.status : (error.status ?? 0);
+        if (status === 401) {
+          this.#api.onSignedOut();
+          return;
+        }
+      }
+      if (this.#stop.signal.aborted) return;
+      this.#lose();
+      await this.#pause(wait);
+      wait = Math.min(wait * 2, RETRY_MS[1]);
+    }
+  }
+
+  #lose() {
+    const { link } = this;
+    if (link.lostAt === null) link.lostAt = Date.now();
+    if (Date.now() - link.lostAt >= LOST_AFTER_MS) link.status = "lost";
+    else if (link.status !== "lost") link.status = "connecting";
+    this.#tell();
+  }
+
+  #pause(ms) {
+    return new Promise((resolve) => {
+      const done = () => {
+        clearTimeout(timer);
+        removeEventListener("online", done);
+        resolve();
+      };
+      const timer = setTimeout(done, ms * (0.75 + Math.random() / 2));
+      addEventListener("online", done);
+      this.#wake = done;
+      this.#stop.signal.addEventListener("abort", done, { once: true });
+    });
+  }
+
+  /** The first page; older ones, and whatever waits for a decision, follow beside the feed. */
+  async #load() {
+    const first = await this.#page({ limit: PAGE });
+    const feed = first.feed;
+    this.#position = { feedId: feed.feed_id, sequence: feed.sequence };
+    this.#takePage(first);
+    this.loaded = true;
+    this.#tell();
+    this.#loadOlder(first.next_page_token).catch(() => this.#loadLater(first.next_page_token));
+  }
+
+  #loadLater(token) {
+    if (!this.#stop.signal.aborted) {
+      setTimeout(() => this.#loadOlder(token).catch(() => this.#loadLater(token)), RETRY_MS[1]);
+    }
+  }
+
+  async #loadOlder(token) {
+    if (!token) return;
+    const feedId = this.#position?.feedId;
+    const urgent = { reviews: "unverified", max_priority: PINNED_PRIORITY, limit: PAGE };
+    await this.#pages(urgent, "", MOST, feedId);
+    await this.#pages({ limit: PAGE }, token, ENOUGH, feedId);
+  }
+
+  async #pages(query, token, most, feedId) {
+    let next = token;
+    do {
+      const page = await this.#page({ ...query, page_token: next });
+      if (this.#stop.signal.aborted || page.feed.feed_id !== feedId) return;
+      this.#takePage(page);
+      this.#tell();
+      next = page.next_page_token;
+    } while (next && this.alerts.size < most);
+  }
+
+  #page(query) {
+    return this.#api.get("/api/alerts", query, { signal: this.#stop.signal, quiet: true });
+  }
+
+  #takePage(page) {
+    for (const alert of page.alerts) {
+      if ((this.#told.get(alert.id) ?? -1) <= page.feed.sequence) this.alerts.set(alert.id, alert);
+    }
+  }
+
+  async #follow(onOpen) {
+    const { feedId, sequence } = this.#position;
+    let open = false;
+    await follow("/api/feed", {
+      lastEventId: `${feedId}:${sequence}`,
+      silence_ms: SILENCE_MS,
+      signal: this.#stop.signal,
+      onHeard: () => {
+        this.link.lastHeardAt = Date.now();
+        if (open) return;
+        open = true;
+        onOpen();
+        this.link.status = "live";
+        this.link.lostAt = null;
+        this.#tell();
+      },
+      onEvent: (event) => this.#event(event),
+    });
+  }
+
+  #event({ type, id, data }) {
+    if (type === "reset") {
+      this.alerts.clear();
+      this.#told.clear();
+      this.#position = null;
+      this.link.replaced = true;
+      throw new Error("the feed was replaced"); // ends this stream; #run loads anew
+    }
+    const [feedId, sequence] = position(id);
+    if (feedId !== null) {
+      if (feedId === this.#position.feedId && sequence <= this.#position.sequence) return;
+      this.#position = { feedId, sequence };
+    }
+    this.link.lastEventAt = Date.now();
+    const body = JSON.parse(data);
+    if (type === "checkpoint") this.checkpoints.set(body.checkpoint, body);
+    else if (type === "alert" || type === "review" || type === "escalation") {
+      const before = this.alerts.get(body.id) ?? null;
+      this.alerts.set(body.id, body);
+      this.#told.set(body.id, sequence ?? 0);
+      for (const listener of this.#newListeners) listener(body, before, type);
+      if (this.alerts.size > MOST) this.#forget();
+    }
+    this.#tell();
+  }
+
+  /** Let the oldest go that nobody has to decide any more. */
+  #forget() {
+    const old = [...this.alerts.values()]
+      .filter((alert) => !isPinned(alert))
+      .sort((one, other) => one.sequence - other.sequence);
+    for (const alert of old.slice(0, Math.ceil(MOST / 10))) {
+      this.alerts.delete(alert.id);
+      this.#told.delete(alert.id);
+    }
+  }
+
+  #tell() {
+    this.version += 1;
+    this.#telling ??= setTimeout(() => {
+      this.#telling = null;
+      for (const listener of this.#listeners) listener();
+    }, TELL_MS);
+  }
+}
+
+/** "feed:12" as ["feed", 12]; [null, null] where there is no such id. */
+function position(id) {
+  const colon = id?.lastIndexOf(":") ?? -1;
+  const sequence = colon < 0 ? NaN : Number(id.slice(colon + 1));
+  return Number.isInteger(sequence) ? [id.slice(0, colon), sequence] : [null, null];
+}

@@ -1,0 +1,96 @@
+"""A sink that counts alerts: the figures outlive what they were counted from."""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from checkpoint.v1 import alerts_pb2 as pb
+from pipeline.alerts.records import EventKind, StoredAlert
+from pipeline.convert import match_kind_from_pb, timestamp_from_us
+from pipeline.rollup import CountedAlert, Rollup, RollupError
+from pipeline.sinks.base import NAMES, Event, SinkError
+from pipeline.types import ReviewState
+
+LATENCY_BUCKETS_S: Final = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0)
+"""Upper ends of the buckets of ``FiguresSink.latencies``, beside +Inf."""
+
+
+class FiguresSink:
+    """Notes each alert of the feed in a rollup; the same event twice counts once."""
+
+    name = "figures"
+    events: Sequence[str] = tuple(NAMES[kind] for kind in EventKind if kind != EventKind.CHECKPOINT)
+    evidence = False
+    begin = "all"
+
+    def __init__(self, rollup: Rollup) -> None:
+        self._rollup = rollup
+        self._lock = threading.Lock()
+        self._hits: Counter[tuple[str, str]] = Counter()
+        self._latencies: dict[tuple[str, str], list[float]] = {}
+
+    def deliver(self, events: Sequence[Event]) -> None:
+        """Count them, all or none."""
+        stored = (event.stored for event in events)
+        counted = [counted_alert(one) for one in stored if isinstance(one, StoredAlert)]
+        try:
+            new = self._rollup.note(counted)
+        except RollupError as error:
+            raise SinkError(str(error)) from error
+        with self._lock:
+            for alert in new:
+                self._hits[alert.kind, alert.category] += 1
+                if alert.latency_s is not None:
+                    self._measure(alert, alert.latency_s)
+
+    def hits(self) -> Mapping[tuple[str, str], int]:
+        """New alerts since the start, by kind and category of their first revision."""
+        with self._lock:
+            return dict(self._hits)
+
+    def latencies(self) -> Mapping[tuple[str, str], Sequence[float]]:
+        """Since the start, by checkpoint and camera: hits in each bucket and above all, then the
+        sum in seconds."""
+        with self._lock:
+            return {key: tuple(values) for key, values in self._latencies.items()}
+
+    def close(self) -> None:
+        """The rollup belongs to whoever made it."""
+
+    def _measure(self, alert: CountedAlert, latency_s: float) -> None:
+        empty = [0.0] * (len(LATENCY_BUCKETS_S) + 2)
+        values = self._latencies.setdefault((alert.checkpoint, alert.camera), empty)
+        values[bisect_left(LATENCY_BUCKETS_S, latency_s)] += 1
+        values[-1] += latency_s
+
+
+def counted_alert(stored: StoredAlert) -> CountedAlert:
+    """What is counted of an alert, or of one event about it."""
+    hit = pb.Hit.FromString(stored.hit)
+    kind = match_kind_from_pb(hit.kind)
+    received_at = timestamp_from_us(stored.received_us).ToDatetime(tzinfo=UTC)
+    return CountedAlert(
+        id=stored.id,
+        checkpoint=hit.checkpoint,
+        camera=hit.passage.camera,
+        at=received_at,
+        kind=kind.value if kind else "unknown",
+        category=hit.entry.category,
+        state=stored.review.state if stored.review else ReviewState.UNVERIFIED.value,
+        late=hit.late,
+        retracted=hit.retracted,
+        latency_s=None if hit.late else _latency_s(hit, received_at),
+    )
+
+
+def _latency_s(hit: pb.Hit, received_at: datetime) -> float | None:
+    """From the last frame that this revision rests on; None where the clocks do not agree, or
+    for a file that is read faster than it was recorded."""
+    ended_at = hit.passage.ended_at.ToDatetime(tzinfo=UTC)
+    latency_s = (received_at - ended_at).total_seconds()
+    return latency_s if latency_s >= 0 else None
