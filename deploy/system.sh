@@ -125,6 +125,8 @@ sys.exit(not (sys.version_info < (3, 13) and platform.machine() == "x86_64"))'; 
 
 need_tests() {
     install_server redis-server || say "Without redis-server some tests are skipped."
+    compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || install_server postgresql ||
+        say "Without postgresql the tests of the alert store in PostgreSQL are skipped."
     install_server mosquitto || say "Without mosquitto the tests over MQTT are skipped."
     install openssl \
         gir1.2-gst-rtsp-server-1.0 gir1.2-gst-plugins-base-1.0 python3-gi \

@@ -10,7 +10,7 @@ reader for all plates of the batch, one of the colour net for all vehicles.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -28,11 +28,22 @@ from detectors.base import (
     ViewReader,
 )
 from detectors.colour import ColourNet
+from detectors.device.choice import choose_device
 from detectors.manifest import load_model
 from detectors.preprocess import PLATE_MARGIN, crop_box, rectify
 from detectors.reader import ReaderOptions, SlotReader, average
 from detectors.scene import SceneNet, SceneOptions
-from pipeline.types import BLANK, Corners, ImageBgr, PlateRead, ReadPlate, VehicleDetection
+from pipeline.types import (
+    BLANK,
+    Box,
+    Corners,
+    ImageBgr,
+    PlateDetection,
+    PlateRead,
+    ReadPlate,
+    VehicleColour,
+    VehicleDetection,
+)
 
 BLANK_LIMIT = 0.5
 """From this probability of a blank first slot on, the reader sees no plate."""
@@ -46,6 +57,8 @@ MARGINS = ((0.0, 0.0), (0.06, 0.13), (0.1, 0.2))
 CROP_MARGINS = ((0.0, 0.0), (0.03, 0.06), (0.1, 0.2))
 
 Placed: TypeAlias = tuple[ImageBgr, Corners]
+Known: TypeAlias = Callable[[int, PlateDetection], PlateRead | None]
+"""Index of a picture and a plate in it → its reading, where that needs no more looks."""
 Recognised: TypeAlias = tuple[tuple[ReadPlate, ...], tuple[VehicleDetection, ...]]
 
 
@@ -63,27 +76,67 @@ class Recogniser:
     version: str = "unversioned"
     close_up: SceneDetector | None = None
 
-    def recognise(self, images: Sequence[ImageBgr]) -> list[Recognised]:
-        """Plates with reads, and vehicles with colours, for each picture in order."""
-        return self.complete(images, self.detector.detect(images))
+    @property
+    def input_side(self) -> int | None:
+        """Longer side of the pictures that detection works on; None where others may not scale."""
+        return self.detector.options.side if isinstance(self.detector, SceneNet) else None
 
-    def complete(self, images: Sequence[ImageBgr], found: Sequence[Detections]) -> list[Recognised]:
-        """Read the plates that were found in ``images``, and tell the colours of the vehicles."""
+    def recognise(
+        self,
+        images: Sequence[ImageBgr],
+        small: Sequence[ImageBgr | None] | None = None,
+        known: Known | None = None,
+    ) -> list[Recognised]:
+        """Plates with reads, and vehicles with colours, for each picture in order.
+
+        ``small``: the same pictures at :attr:`input_side`, where they have been made; plates are
+        found in them and read in ``images``. ``known``: see :meth:`complete`.
+        """
+        looked_at = [
+            image if less is None else less
+            for image, less in zip(images, small or [None] * len(images), strict=True)
+        ]
+        found = [
+            one if image is less else enlarged(one, image, less)
+            for one, image, less in zip(
+                self.detector.detect(looked_at), images, looked_at, strict=True
+            )
+        ]
+        return self.complete(images, found, known)
+
+    def complete(
+        self,
+        images: Sequence[ImageBgr],
+        found: Sequence[Detections],
+        known: Known | None = None,
+    ) -> list[Recognised]:
+        """Read the plates that were found in ``images``, and tell the colours of the vehicles.
+
+        ``known`` says what a plate's reading is where that is known already: it is not read.
+        """
+        before = [
+            [known(index, plate) if known else None for plate in detections.plates]
+            for index, detections in enumerate(found)
+        ]
         plates = [
             (image, plate.corners)
-            for image, detections in zip(images, found, strict=True)
-            for plate in detections.plates
+            for image, detections, reads in zip(images, found, before, strict=True)
+            for plate, read in zip(detections.plates, reads, strict=True)
+            if read is None
         ]
-        reads = iter(self.read(plates))
+        fresh = iter(self.read(plates))
         vehicles = [
-            crop_box(image, vehicle.box)
+            (image, vehicle.box)
             for image, detections in zip(images, found, strict=True)
             for vehicle in detections.vehicles
         ]
-        colours = iter(self.colour.colours(vehicles) if self.colour else [None] * len(vehicles))
+        colours = iter(self.colours(vehicles))
         answers: list[Recognised] = []
-        for detections in found:
-            pairs = [ReadPlate(plate, next(reads)) for plate in detections.plates]
+        for detections, reads in zip(found, before, strict=True):
+            pairs = [
+                ReadPlate(plate, read or next(fresh))
+                for plate, read in zip(detections.plates, reads, strict=True)
+            ]
             answers.append(
                 (
                     tuple(pair for pair in pairs if _plausible(pair)),
@@ -120,6 +173,12 @@ class Recogniser:
             reads[index] = average([reads[index], read, read, read])
         return reads
 
+    def colours(self, vehicles: Sequence[tuple[ImageBgr, Box]]) -> list[VehicleColour | None]:
+        """Body colours of vehicles where they stand in their pictures."""
+        if self.colour is None or not vehicles:
+            return [None] * len(vehicles)
+        return self.colour.colours([crop_box(image, box) for image, box in vehicles])
+
     def _read_views(self, plates: Sequence[Placed], margins: Sequence[Margin]) -> list[PlateRead]:
         reads = self._read_each([(i, c, margin) for i, c in plates for margin in margins])
         return [average(reads[k : k + len(margins)]) for k in range(0, len(reads), len(margins))]
@@ -128,6 +187,22 @@ class Recogniser:
         if isinstance(self.reader, ViewReader):
             return self.reader.read_views(views)
         return self.reader.read([rectify(i, c, margin=margin) for i, c, margin in views])
+
+
+def enlarged(found: Detections, image: ImageBgr, small: ImageBgr) -> Detections:
+    """What was found in ``small``, in the pixels of ``image``, which shows the same."""
+    scale = np.array([image.shape[1] / small.shape[1], image.shape[0] / small.shape[0]], np.float32)
+    x, y = (float(factor) for factor in scale)
+    return Detections(
+        tuple(
+            PlateDetection(np.asarray(plate.corners * scale, np.float32), plate.confidence)
+            for plate in found.plates
+        ),
+        tuple(
+            replace(one, box=(one.box[0] * x, one.box[1] * y, one.box[2] * x, one.box[3] * y))
+            for one in found.vehicles
+        ),
+    )
 
 
 def _outline(image: ImageBgr) -> Corners:
@@ -155,6 +230,7 @@ def _framed(crop: ImageBgr) -> ImageBgr:
 def load_recogniser(
     weights: Path | None = None,
     *,
+    device: str = "cpu",
     threads: int = 0,
     second_look: bool = False,
     scene: SceneOptions | None = None,
@@ -162,19 +238,33 @@ def load_recogniser(
     reader: Literal["openvino", "paddleocr"] = "openvino",
     reader_model: Path | None = None,
 ) -> Recogniser:
-    """A recogniser on the CPU from a weights folder, the shipped one if none is given.
+    """A recogniser from a weights folder, the shipped one if none is given.
 
-    ``threads`` 0: all cores. ``second_look``: see :class:`detectors.scene.SceneOptions`.
+    ``device``: see :func:`detectors.device.choice.choose_device`; on a GPU everything but the
+    colours runs with torch. ``threads`` 0: all cores. ``second_look``: see
+    :class:`detectors.scene.SceneOptions`.
     ``scene_weights``: a ``.pt`` of one's own that replaces the scene net, run by ultralytics.
-    ``reader``: what runs the shipped reader; ``reader_model``: a PP-OCR model folder that
-    PaddleOCR runs instead of it.
-    Raises WeightsError where weights are missing, altered or unusable.
+    ``reader``: what runs the shipped reader on the CPU; ``reader_model``: a PP-OCR model folder
+    that PaddleOCR runs instead of it. Both keep recognition on the CPU where device is ``auto``.
+    Raises WeightsError where weights are missing, altered or unusable, ConfigError where the
+    device cannot be used.
     """
     from detectors.backends.openvino import OpenVinoNetwork
 
     options = scene or SceneOptions(second_look=second_look)
-    plate_reader, reader_version = _load_reader(weights, threads, reader, reader_model)
     colour_model = load_model("colour", weights)
+    colour = ColourNet(
+        OpenVinoNetwork(colour_model.path, threads, "f32"),
+        float(colour_model.details.get("temperature", 1.0)),
+    )
+    place = choose_device("cpu" if reader == "paddleocr" and device == "auto" else device)
+    if place is not None:
+        from detectors.device.recogniser import load_device_recogniser
+
+        return load_device_recogniser(
+            place, weights, colour=colour, scene=options, scene_weights=scene_weights
+        )
+    plate_reader, reader_version = _load_reader(weights, threads, reader, reader_model)
     detector: SceneDetector
     close_up: SceneDetector | None = None
     if scene_weights is not None:
@@ -184,14 +274,11 @@ def load_recogniser(
         version = scene_weights.name
     else:
         scene_model = load_model("scene", weights)
-        network = OpenVinoNetwork(scene_model.path, threads)
+        # second looks are for single pictures, which all threads share
+        network = OpenVinoNetwork(scene_model.path, threads, together=options.second_look)
         detector = SceneNet(network, options)
         close_up = SceneNet(network, replace(options, side=256, second_look=False))
         version = scene_model.version
-    colour = ColourNet(
-        OpenVinoNetwork(colour_model.path, threads, "f32"),
-        float(colour_model.details.get("temperature", 1.0)),
-    )
     version = f"scene {version}, reader {reader_version}"
     return Recogniser(detector, plate_reader, colour, version, close_up)
 

@@ -249,6 +249,19 @@ class PassageArchive:
             query = f"SELECT path FROM pictures WHERE path IN ({marks})"  # noqa: S608
             return {str(path) for (path,) in connection.execute(query, paths)}
 
+    def pictured(self, page: int = 500) -> Iterator[list[tuple[KeptPassage, list[str]]]]:
+        """All passages with the paths of all their pictures, in pages."""
+        after = 0
+        while kept := self._kept("row > ? ORDER BY row LIMIT ?", (after, page)):
+            after = kept[-1].row
+            marks = ", ".join("?" * len(kept))
+            query = f"SELECT passage, path FROM pictures WHERE passage IN ({marks}) ORDER BY path"  # noqa: S608
+            paths: dict[str, list[str]] = {one.passage.id: [] for one in kept}
+            with self._database.reading() as connection:
+                for passage, path in connection.execute(query, [*paths]):
+                    paths[str(passage)].append(str(path))
+            yield [(one, paths[one.passage.id]) for one in kept]
+
     def forget(self, passages: Sequence[Candidate], pictures: Sequence[str] = ()) -> int:
         """Forget ``pictures`` that are gone from the disk, then passages; how many those were.
 

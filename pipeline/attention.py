@@ -10,7 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Mapping
 
-from pipeline.config import SavingSettings
+from pipeline.config import CameraSettings, SavingSettings
 from pipeline.motion import REFRESH_S, Luma, MotionGate, luma_grid
 
 STILL = "still"
@@ -33,9 +33,14 @@ class Attention:
     Args:
         savings: what may be left out.
         close_after_s: a vehicle unseen for so long has left; a standing one is seen more often.
+        detector_side: longer side of the detector's input in pixels, where it takes small pictures.
     """
 
-    def __init__(self, savings: SavingSettings, close_after_s: float) -> None:
+    def __init__(
+        self, savings: SavingSettings, close_after_s: float, detector_side: int | None = None
+    ) -> None:
+        self.small_side = detector_side if savings.scale_planes else None
+        """Longer side of the small picture that is to be made from the planes; None: none."""
         self._savings = savings
         self._standing_s = min(REFRESH_S, close_after_s / _REFRESHES)
         self._gate = MotionGate()
@@ -45,11 +50,6 @@ class Attention:
         self._vehicles = self._unsettled = 0
         self._share, self._credit = 1.0, 0.0
         self._now_s = 0.0
-
-    @property
-    def scales_planes(self) -> bool:
-        """Whether the detector's small picture is to be made from the decoder's planes."""
-        return self._savings.scale_planes
 
     def restart(self) -> None:
         """The source is opened, anew perhaps."""
@@ -128,3 +128,51 @@ class Attention:
             return False
         self._credit -= 1.0
         return True
+
+
+class Attentions:
+    """The attention of every camera, by name. Thread-safe.
+
+    Args:
+        savings: of cameras that have none of their own.
+        close_after_s, detector_side: see :class:`Attention`.
+        everything: nothing is left out, for files that are read once.
+    """
+
+    def __init__(
+        self,
+        savings: SavingSettings,
+        close_after_s: float,
+        detector_side: int | None,
+        *,
+        everything: bool = False,
+    ) -> None:
+        self._savings = savings
+        self._close_after_s = close_after_s
+        self._detector_side = detector_side
+        self._everything = everything
+        self._lock = threading.Lock()
+        self._of: dict[str, Attention] = {}
+
+    def of(self, camera: CameraSettings) -> Attention:
+        """The camera's, made where it has none."""
+        savings = camera.savings or self._savings
+        if self._everything:
+            savings = savings.model_copy(update={"motion_gate": False, "light_decoding": False})
+        with self._lock:
+            if camera.name not in self._of:
+                made = Attention(savings, self._close_after_s, self._detector_side)
+                self._of[camera.name] = made
+            return self._of[camera.name]
+
+    def tell(self, camera: str, vehicles: int, unsettled: int) -> None:
+        """See :meth:`Attention.tell`; nothing where the camera is gone."""
+        with self._lock:
+            attention = self._of.get(camera)
+        if attention is not None:
+            attention.tell(vehicles, unsettled)
+
+    def forget(self, camera: str) -> None:
+        """A camera is gone."""
+        with self._lock:
+            self._of.pop(camera, None)

@@ -19,9 +19,14 @@ from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 
-from pipeline.types import ImageBgr
+from pipeline.types import ImageBgr, Passage
 
+FROZEN_S = 6.0
+"""The very same picture for so long is a fault: a camera that hangs is known within ten seconds."""
+SILENT_S = 8.0
+"""A camera that has not been reached within so long is at fault."""
 _SIGNATURE_STRIDE_PX = 8
+_RATE_WINDOW_S = 2.0
 
 
 class CameraState(StrEnum):
@@ -59,8 +64,11 @@ class CameraStatus:
     """One camera at one moment. ``source`` and ``last_error`` hold no credentials.
 
     ``decoded`` and ``sampled`` count frames; ``broken`` those that could not be decoded;
-    ``dropped`` those that were sampled and lost, by cause: ``mailbox`` and ``stale``, and
-    ``shutdown`` for one that was in hand when the camera was stopped.
+    ``dropped`` those that were sampled and lost, by cause: ``mailbox``, ``stale`` and ``overload``,
+    and ``shutdown`` for one that was in hand when the camera was stopped. ``skipped``: left out
+    because nothing was to be seen, ``still`` ones not looked at, ``light`` ones not decoded.
+    ``fps``: frames decoded a second, of late. ``unchanged_s``: for how long the very same picture
+    has come. ``latency_s``: from the arrival of the latest frame to its reads; None before one.
     """
 
     camera: str
@@ -71,10 +79,61 @@ class CameraStatus:
     sampled: int = 0
     broken: int = 0
     dropped: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    skipped: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     reconnects: int = 0
     last_error: str | None = None
     last_frame_age_s: float | None = None
+    fps: float = 0.0
+    unchanged_s: float = 0.0
+    latency_s: float | None = None
+    last_passage: Passage | None = None
     stop_reason: StopReason | None = None
+
+
+def fault(camera: CameraStatus, now: datetime) -> str | None:
+    """What is wrong with a camera; None where all is well, it has only just been started, or it
+    has ended as it was to.
+
+    A camera whose picture is frozen is said to be at fault long before it is connected to anew.
+    """
+    if camera.state is CameraState.STREAMING:
+        if camera.unchanged_s >= FROZEN_S:
+            return f"{camera.source}: the very same picture for {camera.unchanged_s:.0f} s"
+        return None
+    if camera.state is CameraState.STOPPED:
+        return camera.last_error if camera.stop_reason is StopReason.ERROR else None
+    connecting = camera.state is CameraState.CONNECTING and camera.last_error is None
+    if connecting and (now - camera.since).total_seconds() < SILENT_S:
+        return None
+    return camera.last_error or f"{camera.source}: {camera.state.value}"
+
+
+class FrameRate:
+    """Frames a second, over windows of some seconds. Owned by one thread."""
+
+    def __init__(self) -> None:
+        self._from_s: float | None = None
+        self._count = 0
+        self._rate = 0.0
+
+    def count(self, frames: int, now_s: float) -> None:
+        """So many frames have come."""
+        if self._from_s is None:
+            self._from_s = now_s
+            return
+        self._count += frames
+        if now_s - self._from_s >= _RATE_WINDOW_S:
+            self._rate = self._count / (now_s - self._from_s)
+            self._from_s, self._count = now_s, 0
+
+    def of(self, now_s: float) -> float:
+        """The rate now; 0 where nothing has come for longer than a window."""
+        if self._from_s is None:
+            return 0.0
+        elapsed_s = now_s - self._from_s
+        if elapsed_s >= 2 * _RATE_WINDOW_S:
+            return self._count / elapsed_s
+        return self._rate
 
 
 class Backoff:

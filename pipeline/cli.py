@@ -23,6 +23,7 @@ from pipeline.commands import (
     bench,
     certs,
     demo,
+    evidence,
     recognise,
     run,
     serve,
@@ -43,6 +44,7 @@ app.command()(serve.serve)
 app.add_typer(watchlist.app, name="watchlist", help="The governed list of wanted plates.")
 app.add_typer(alerts.app, name="alerts", help="Watch and review alerts.")
 app.add_typer(audit.app, name="audit", help="The record of who did what, and why.")
+app.add_typer(evidence.app, name="evidence", help="The pictures that hits are judged by.")
 app.add_typer(access.app, name="access", help="The tokens that name persons and give them roles.")
 app.add_typer(certs.app, name="certs", help="Certificates for a first set-up.")
 app.add_typer(bench.app, name="bench", help="Measure accuracy and speed on your own data.")

@@ -52,7 +52,7 @@ class Orders:
 
 @dataclass(frozen=True, slots=True)
 class CameraReport:
-    """One camera on one node. ``boundary``: it has let go there; ``ended``: its file is at its end."""
+    """One camera on one node. ``boundary``: it has let go there; ``ended``: of a file, for good."""
 
     camera: str
     duty: Duty
@@ -86,7 +86,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class NodeReport:
-    """A node in its own words.
+    """A node in its own words; ``run`` is new whenever its pipeline starts.
 
     ``events``: passages and hits, numbered from 1, that the leader may not have yet; without
     pictures. ``events_lost``: told to nobody, because the leader was away for too long; they
@@ -96,6 +96,7 @@ class NodeReport:
     """
 
     node: str
+    run: str
     version: str
     cameras: tuple[CameraReport, ...] = ()
     events: tuple[tuple[int, Passage | Hit], ...] = field(default=(), repr=False)
@@ -166,3 +167,16 @@ class ClusterState:
     def unplaced(self) -> int:
         """Cameras that nobody reads now."""
         return sum(place.node is None for place in self.cameras)
+
+
+_current: list[ClusterState] = []
+
+
+def publish(state: ClusterState | None) -> None:
+    """Let :func:`current` tell this from now on; None: this process leads no cluster."""
+    _current[:] = [] if state is None else [state]
+
+
+def current() -> ClusterState | None:
+    """The cluster that this process leads, as it was a moment ago; None where it leads none."""
+    return next(iter(_current), None)

@@ -9,9 +9,11 @@
     ├── WatchlistError       an entry is refused, or the list is inconsistent (exit status 1)
     ├── StoreUnavailable     Redis is away or refuses                         (exit status 1)
     ├── AlertServiceError    the alert service is away or refuses             (exit status 1)
+    ├── ConsoleError         the console cannot start                         (exit status 1)
     ├── AccessError          who acts is unknown, or may not do that          (exit status 1)
     ├── AuditError           what must be recorded cannot be, or was altered  (exit status 1)
     ├── ArchiveError         passages cannot be kept or searched              (exit status 1)
+    ├── ClusterError         the cluster cannot be reached or used            (exit status 1)
     └── ShutdownError        something was lost past the shutdown deadline    (exit status 1)
 
 A message names the file, field or camera, says what is wrong and what to do about it.
@@ -75,6 +77,10 @@ class AlertServiceError(CheckpointError):
     """The alert service is away or refuses."""
 
 
+class ConsoleError(CheckpointError):
+    """The console cannot start."""
+
+
 class AccessError(CheckpointError):
     """Who acts is unknown, or may not do that; the message never holds a token."""
 
@@ -85,6 +91,10 @@ class AuditError(CheckpointError):
 
 class ArchiveError(CheckpointError):
     """Passages cannot be kept or searched."""
+
+
+class ClusterError(CheckpointError):
+    """The cluster cannot be reached or used."""
 
 
 class ShutdownError(CheckpointError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.status import CheckpointStatus
@@ -25,7 +25,11 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a run amounted to. ``dropped`` counts frames by cause."""
+    """What a run amounted to.
+
+    ``dropped`` counts frames that were lost, ``skipped`` those that were left out because nothing
+    was to be seen, by cause.
+    """
 
     decoded: int
     recognised: int
@@ -33,6 +37,7 @@ class Summary:
     passages: int
     hits: int
     wall_s: float
+    skipped: Mapping[str, int] = field(default_factory=dict)
 
 
 def line(event: Json) -> str:
@@ -199,6 +204,7 @@ def summary(record: Summary) -> Json:
             "decoded": record.decoded,
             "recognised": record.recognised,
             "dropped": dict(record.dropped),
+            "skipped": dict(record.skipped),
         },
         "passages": record.passages,
         "hits": record.hits,

@@ -177,8 +177,8 @@ class EvidenceStore:
             target.parent.mkdir(parents=True, exist_ok=True)
             self._chain.reopen()
             target.write_bytes(jpeg)
-        corners, link = cutting.plate_corners, self._chain.next()
-        content = Manifest(
+        corners = cutting.plate_corners
+        manifest = Manifest(
             passage=passage_id,
             revision=revision,
             path=path.as_posix(),
@@ -194,10 +194,11 @@ class EvidenceStore:
             saved_at=self._clock.now(),
             list_version=self._list_version(),
             origin=self._origin,
-            chain=link,
-        ).to_json()
+            chain=self._chain.next(),
+        )
+        content = manifest.to_json()
         beside(target).write_bytes(content)
-        self._chain.written(link, content)
+        self._chain.written(manifest, content)
 
     def _take_back(self, path: Path) -> None:
         """Leave no half of a picture behind."""

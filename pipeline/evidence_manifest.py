@@ -28,7 +28,6 @@ HEAD_FILE: Final = "chain.head"
 FORMAT: Final = 1
 PICTURE, MANIFEST = ".jpg", ".json"
 
-_HEX: Final = 64
 _DIGITS: Final = 12
 
 
@@ -46,20 +45,27 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class ChainLink:
-    """A place in a chain of manifests; ``previous``: SHA-256 of the manifest before, if any."""
+    """A place in a chain of manifests.
+
+    ``previous``: SHA-256 of the manifest before, if there is one; ``previous_at``: when its
+    picture was taken, which tells whether it may have been deleted for its age.
+    """
 
     id: str
     sequence: int
-    previous: str | None
+    previous: str | None = None
+    previous_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The end of the chain: the last manifest's place and SHA-256."""
+    """The end of the chain: the last manifest's place and SHA-256, and when its picture was
+    taken."""
 
     id: str
     sequence: int
     sha256: str
+    captured_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +101,19 @@ class Manifest:
         values = {  # by hand: ``asdict`` would take as long as all the rest of saving
             "format": FORMAT,
             **{name: getattr(self, name) for name in _PLAIN},
-            "captured_at": self.captured_at.astimezone(UTC).isoformat(),
-            "saved_at": self.saved_at.astimezone(UTC).isoformat(),
+            "captured_at": _stamp(self.captured_at),
+            "saved_at": _stamp(self.saved_at),
             "origin": {
                 "checkpoint": origin.checkpoint,
                 "software": origin.software,
                 "models": origin.models,
             },
-            "chain": {"id": chain.id, "sequence": chain.sequence, "previous": chain.previous},
+            "chain": {
+                "id": chain.id,
+                "sequence": chain.sequence,
+                "previous": chain.previous,
+                "previous_at": None if chain.previous_at is None else _stamp(chain.previous_at),
+            },
         }
         return (json.dumps(values, ensure_ascii=False, separators=(",", ":")) + "\n").encode()
 
@@ -140,7 +151,12 @@ def parse(content: bytes) -> Manifest:
             saved_at=_moment(said["saved_at"]),
             list_version=said["list_version"],
             origin=Origin(origin["checkpoint"], origin["software"], origin["models"]),
-            chain=ChainLink(chain["id"], chain["sequence"], chain["previous"]),
+            chain=ChainLink(
+                chain["id"],
+                chain["sequence"],
+                chain["previous"],
+                None if chain["previous_at"] is None else _moment(chain["previous_at"]),
+            ),
         )
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ValueError(f"no manifest: {type(error).__name__}: {error}") from None
@@ -168,8 +184,7 @@ class Chain:
     def __init__(self, root: Path) -> None:
         self._path = root / HEAD_FILE
         self._id = secrets.token_hex(8)
-        self._sequence = 0
-        self._last: str | None = None
+        self._end: Head | None = None
         self._file: int | None = None
 
     def next(self) -> ChainLink:
@@ -179,22 +194,24 @@ class Chain:
             OSError: the end of the chain cannot be opened.
         """
         if self._file is None:
-            if self._last is None:
-                head = read_head(self._path.parent)
-                self._last = head.sha256 if head else None
+            self._end = self._end or read_head(self._path.parent)
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
-        return ChainLink(self._id, self._sequence + 1, self._last)
+        end = self._end
+        if end is None:
+            return ChainLink(self._id, 1)
+        sequence = end.sequence + 1 if end.id == self._id else 1
+        return ChainLink(self._id, sequence, end.sha256, end.captured_at)
 
-    def written(self, link: ChainLink, content: bytes) -> None:
-        """The manifest with that place is on the disk.
+    def written(self, manifest: Manifest, content: bytes) -> None:
+        """This manifest is on the disk.
 
         Raises:
             OSError: the end of the chain cannot be written.
         """
-        self._sequence, self._last = link.sequence, hashlib.sha256(content).hexdigest()
+        digest = hashlib.sha256(content).hexdigest()
+        self._end = Head(self._id, manifest.chain.sequence, digest, manifest.captured_at)
         if self._file is not None:
-            line = f"{self._id} {self._sequence:0{_DIGITS}d} {self._last}\n"
-            os.pwrite(self._file, line.encode(), 0)
+            os.pwrite(self._file, _line(self._end), 0)
 
     def reopen(self) -> None:
         """Forget the open file: its folder may be another one now."""
@@ -217,9 +234,21 @@ def read_head(root: Path) -> Head | None:
         words = (root / HEAD_FILE).read_text("ascii", "replace").split()
     except FileNotFoundError:
         return None
-    if len(words) != 3 or not words[1].isdigit() or len(words[2]) != _HEX:
+    try:
+        identifier, sequence, digest, at = words
+        return Head(identifier, int(sequence), digest, _moment(at))
+    except ValueError:  # torn by a power cut, or tampered with
         return None
-    return Head(words[0], int(words[1]), words[2])
+
+
+def _line(head: Head) -> bytes:
+    """Always of one length, so that one overwrites another."""
+    number = f"{head.sequence:0{_DIGITS}d}"
+    return f"{head.id} {number} {head.sha256} {_stamp(head.captured_at)}\n".encode()
+
+
+def _stamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def _moment(text: str) -> datetime:

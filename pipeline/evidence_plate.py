@@ -20,8 +20,6 @@ _MARGIN: Final = (0.04, 0.08)  # surroundings on each side, as shares of width a
 _FLATTEST, _TALLEST = 0.24, 0.7  # height by width: a long plate, a motorcycle's two rows
 _BEYOND: Final = 0.5  # of the picture's size: so far outside a corner may lie
 _QUALITY: Final = 90
-_COLUMNS: Final = 6
-"""What is left of a hidden plate: so many patches from left to right, fewer than characters."""
 
 
 def plate_picture(jpeg: bytes, corners: Corners, width_px: int = 480) -> bytes:
@@ -43,6 +41,8 @@ def plate_picture(jpeg: bytes, corners: Corners, width_px: int = 480) -> bytes:
 def plate_hidden(jpeg: bytes, corners: Corners) -> bytes:
     """The whole picture with its plate unreadable: for those who may see the vehicle alone.
 
+    The plate's mean colour is all that is left of it: coarse pixels can be guessed back.
+
     Raises:
         ValueError: as for ``plate_picture``.
     """
@@ -55,11 +55,9 @@ def plate_hidden(jpeg: bytes, corners: Corners) -> bytes:
     x1, y1 = max(int(low[0]), 0), max(int(low[1]), 0)
     x2, y2 = min(int(high[0]), image.shape[1]), min(int(high[1]), image.shape[0])
     part = image[y1:y2, x1:x2]
-    patches = cv2.resize(part, (_COLUMNS, 1), interpolation=cv2.INTER_AREA)
-    flat = cv2.resize(patches, (x2 - x1, y2 - y1), interpolation=cv2.INTER_LINEAR)
     mask = np.zeros(part.shape[:2], np.uint8)
     cv2.fillConvexPoly(mask, np.round(wider - (x1, y1)).astype(np.int32), 255)
-    part[mask > 0] = np.asarray(flat, np.uint8)[mask > 0]
+    part[mask > 0] = np.asarray(cv2.mean(part, mask)[:3]).astype(np.uint8)
     return _encoded(image)
 
 

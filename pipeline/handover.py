@@ -23,24 +23,26 @@ from pipeline.types import Passage
 class Boundary:
     """What the earlier node has told of a camera.
 
-    ``at``: when the last frame was taken that it looked at. ``media_s``: a file read once is read
-    again from its beginning, and what ended up to here was told. ``plates``: told lately; on a road
-    that is never empty a vehicle may be in view at ``at``, and the plate says whose it is.
+    ``at``: it has told what ended by then, and no other vehicle was in view. ``media_s``: the same
+    for a file that is read once, and now again from its beginning. ``plates``: told last; on a road
+    that is never empty, and where the earlier node was lost, such a vehicle may still be in view.
+    It is the same passage where it is seen again up to ``plates_until``.
     """
 
     at: datetime | None = None
     media_s: float | None = None
     plates: tuple[str, ...] = ()
+    plates_until: datetime | None = None
 
     def is_beyond(self, passage: Passage) -> bool:
         """Whether a passage is the later node's to tell."""
         if self.media_s is not None and passage.end_s <= self.media_s:
             return False
-        if self.at is None:
-            return True
-        if passage.ended_at <= self.at:
+        if self.at is not None and passage.ended_at <= self.at:
             return False
-        return passage.started_at > self.at or passage.plate not in self.plates
+        until = self.plates_until
+        again = until is not None and passage.started_at <= until
+        return not (again and passage.plate in self.plates)
 
 
 class Gate:

@@ -21,14 +21,23 @@ from types import MappingProxyType
 
 import structlog
 
-from pipeline.camera import LEGAL_CHANGES, Backoff, CameraState, CameraStatus, Freeze, StopReason
+from pipeline.attention import LIGHT, OVERLOAD, Attention
+from pipeline.camera import (
+    LEGAL_CHANGES,
+    Backoff,
+    CameraState,
+    CameraStatus,
+    FrameRate,
+    Freeze,
+    StopReason,
+)
 from pipeline.clock import Clock, SystemClock
 from pipeline.config import CameraSettings
 from pipeline.detached import DetachedSource
 from pipeline.errors import CheckpointError, InputError, SourceError, redact
 from pipeline.mailbox import Mailboxes
 from pipeline.source import EndOfMedia, Sample, Source, display_name, is_live, open_source
-from pipeline.types import Frame, ImageBgr
+from pipeline.types import Frame
 
 __all__ = ["CameraState", "CameraStatus", "CameraWorker", "StopReason"]
 
@@ -49,6 +58,7 @@ class CameraWorker:
         settings: the camera.
         mailboxes: where sampled frames go; the camera's mailbox is made if it is missing and
             closed when the camera stops.
+        attention: decides which frames are left out; None: none are.
         pace: play a file at its own speed, as a live camera would: its frames may be dropped.
         loop: begin a file again at its end; media time goes on.
         clock, opener, wait, rng: seams for tests. ``opener`` opens the source, which is then
@@ -61,6 +71,7 @@ class CameraWorker:
         settings: CameraSettings,
         mailboxes: Mailboxes,
         *,
+        attention: Attention | None = None,
         pace: bool = False,
         loop: bool = False,
         clock: Clock | None = None,
@@ -72,6 +83,7 @@ class CameraWorker:
         self._settings = settings
         self._mailboxes = mailboxes
         self._mailboxes.add(settings.name)
+        self._attention = attention
         self._live = is_live(settings.source)
         self._pace = pace and not self._live
         self._loop = loop and not self._live
@@ -95,6 +107,8 @@ class CameraWorker:
         self._shutdown_drops = 0
         self._sequence = 0
         self._last_frame_s: float | None = None
+        self._rate = FrameRate()
+        self._unchanged_s = 0.0
         self._first_s: float | None = None  # a live camera's first sample, monotonic seconds
         self._media_s = 0.0
         self._streamed = False
@@ -127,11 +141,18 @@ class CameraWorker:
         with self._lock:
             dropped: Counter[str] = Counter(counts.dropped)
             dropped["shutdown"] = self._shutdown_drops
+            if self._attention is not None:
+                dropped[OVERLOAD] = self._attention.overload
             age_s = None
             if self._last_frame_s is not None:
                 age_s = max(0.0, self._clock.monotonic() - self._last_frame_s)
             return replace(
-                self._status, dropped=MappingProxyType(dict(dropped)), last_frame_age_s=age_s
+                self._status,
+                dropped=MappingProxyType(dict(dropped)),
+                skipped=self._attention.skipped if self._attention is not None else {},
+                last_frame_age_s=age_s,
+                fps=self._rate.of(self._clock.monotonic()),
+                unchanged_s=self._unchanged_s,
             )
 
     def run(self) -> None:
@@ -184,14 +205,20 @@ class CameraWorker:
         while True:
             try:
                 while True:
+                    if self._pace and source.decoded:  # as from a camera: not before it is due
+                        due_s = offset_s + source.position_s + source.step_s
+                        started_s = self._keep_pace(started_s, due_s)
                     sample = self._step(source)
                     position_s = offset_s + source.position_s
                     if self._pace:
                         started_s = self._keep_pace(started_s, position_s)
                     if sample is not None:
                         at = started_at + timedelta(seconds=position_s)
-                        moment = self._clock.now() if self._pace else at
-                        self._publish(sample.image, position_s, moment, live=self._pace)
+                        moment, arrived_s = at, self._clock.monotonic()
+                        if self._pace:
+                            moment = self._clock.now()
+                            arrived_s = min(arrived_s, started_s + position_s)
+                        self._publish(sample, position_s, moment, arrived_s, live=self._pace)
             except EndOfMedia:
                 if not self._loop:
                     return
@@ -212,13 +239,14 @@ class CameraWorker:
     def _stream(self, source: Source) -> None:
         """Publish a live source's frames until it ends, fails or stalls."""
         freeze = Freeze()
+        self._unchanged_s = 0.0
         opened_s = heard_s = self._clock.monotonic()
         base_s: float | None = None
         while True:
-            before = source.decoded
+            before, left_out = source.decoded, self._left_out()
             sample = self._step(source)
             now_s = self._clock.monotonic()
-            if source.decoded > before:
+            if source.decoded > before or self._left_out() > left_out:
                 heard_s = now_s
                 self._failures = 0
                 if now_s - opened_s >= self._settings.backoff_max_s:
@@ -229,8 +257,10 @@ class CameraWorker:
                 continue
             if base_s is None:
                 base_s = self._resume_at(now_s, source.step_s) - sample.media_s
-            self._publish(sample.image, base_s + sample.media_s, self._clock.now(), live=True)
-            same_s = freeze.same_for_s(sample.image, now_s)
+            arrived_s = now_s if sample.arrived_s is None else min(sample.arrived_s, now_s)
+            media_s = base_s + sample.media_s
+            self._publish(sample, media_s, self._clock.now(), arrived_s, live=True)
+            self._unchanged_s = same_s = freeze.same_for_s(sample.image, now_s)
             if same_s >= self._settings.frozen_timeout_s:
                 raise self._stalled(f"the very same picture for {same_s:.1f} s")
 
@@ -280,22 +310,33 @@ class CameraWorker:
             with self._lock:
                 if source.decoded > decoded:
                     self._last_frame_s = self._clock.monotonic()
+                    self._rate.count(source.decoded - decoded, self._last_frame_s)
                 self._status = replace(
                     self._status,
                     decoded=self._status.decoded + source.decoded - decoded,
                     broken=self._status.broken + source.broken - broken,
                 )
 
-    def _publish(self, image: ImageBgr, media_s: float, moment: datetime, *, live: bool) -> None:
+    def _left_out(self) -> int:
+        """Frames that came and were not decoded."""
+        return 0 if self._attention is None else self._attention.skipped[LIGHT]
+
+    def _publish(
+        self, sample: Sample, media_s: float, moment: datetime, arrived_s: float, *, live: bool
+    ) -> None:
         frame = Frame(
             camera=self.camera,
             sequence=self._sequence,
             captured_at=moment,
             media_s=media_s,
-            arrived_s=self._clock.monotonic(),
-            image=image,
+            arrived_s=arrived_s,
+            image=sample.image,
             live=live,
+            small=sample.small,
+            ready_s=self._clock.monotonic(),
         )
+        if self._attention is not None and live:
+            self._attention.passed_on(self._mailboxes.depth(self.camera))
         self._sequence += 1
         self._media_s = media_s
         accepted = self._mailboxes.put(frame)
@@ -312,6 +353,7 @@ class CameraWorker:
             sample_fps=self._settings.sample_fps,
             connect_timeout_s=self._settings.connect_timeout_s,
             stall_timeout_s=self._settings.stall_timeout_s,
+            attention=self._attention,
         )
 
     def _open_live(self) -> Source:

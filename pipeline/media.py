@@ -14,10 +14,16 @@ class EndOfMedia(Exception):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """A sampled picture and its time: seconds from the source's first frame."""
+    """A sampled picture and its time: seconds from the source's first frame.
+
+    ``small`` is the same picture at the detector's size, where it was made. ``arrived_s`` is the
+    monotonic second at which it was received, None where it did not come from outside.
+    """
 
     media_s: float
     image: ImageBgr = field(repr=False)
+    small: ImageBgr | None = field(default=None, repr=False)
+    arrived_s: float | None = None
 
 
 class Source(Protocol):

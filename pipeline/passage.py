@@ -20,11 +20,13 @@ from detectors.decode import decode
 from pipeline.clock import Clock
 from pipeline.config import CameraSettings, LaneSettings, PassageSettings
 from pipeline.evidence import Cutting, EvidenceStore, cut
-from pipeline.tracking import Sighting, Track, Tracker
+from pipeline.tracking import KnownRead, Sighting, Track, Tracker
 from pipeline.types import (
     Frame,
     Passage,
     PlateClass,
+    PlateDetection,
+    PlateRead,
     Recognition,
     VehicleClass,
     VehicleColour,
@@ -34,6 +36,9 @@ from pipeline.voting import Vote
 _CUTTINGS = 4  # pictures kept for one vehicle: one for each of the texts that lead
 _COLOUR_SIGHTINGS = 3
 _COLOUR_SHARE = 0.6
+_KNOWN_READS = 3  # agreeing ones, from which a plate need not be read each time …
+_KNOWN_PROBABILITY = 0.98  # … where their vote is as sure as this
+_PATIENCE_S = 3.0  # for a vehicle to be read; afterwards nothing new is expected of it
 T = TypeVar("T")
 
 
@@ -75,6 +80,7 @@ class PassageBuilder:
         evidence: where the pictures go.
         clock: for the latency from a frame's arrival to its passage.
         new_id: makes a passage's identifier.
+        skips_known: a plate whose vote is beyond doubt need not be read each time.
     """
 
     def __init__(
@@ -84,12 +90,15 @@ class PassageBuilder:
         evidence: EvidenceStore,
         clock: Clock,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
+        *,
+        skips_known: bool = False,
     ) -> None:
         self._camera = camera
         self._settings = settings
         self._evidence = evidence
         self._clock = clock
         self._new_id = new_id
+        self._skips_known = skips_known
         self._tracker = Tracker(settings.close_after_s, 1.0 / camera.sample_fps)
         self._candidates: dict[int, _Candidate] = {}
         self._left: dict[str, _Candidate] = {}  # by plate: who may come back
@@ -116,7 +125,24 @@ class PassageBuilder:
             self._note(self._candidates[track.number], recognition, sighting)
             candidate = self._taken_up_again(track, self._candidates[track.number], verdict)
             passages += self._emit_if_settled(track, candidate, verdict)
+            self._note_known(track, verdict)
         return passages
+
+    def known_read(self, plate: PlateDetection, at_s: float) -> PlateRead | None:
+        """The reading of a plate that need not be read; see :meth:`Tracker.known_read`."""
+        return self._tracker.known_read(plate, at_s)
+
+    def in_view(self, at_s: float) -> tuple[int, int]:
+        """Vehicles in view, or a moment ago, and how many of them still want to be read.
+
+        One that nothing could be read of for long is not waited for: it stands there for good.
+        """
+        wanting = (
+            candidate
+            for candidate in self._candidates.values()
+            if candidate.emitted is None and at_s - candidate.start_s <= _PATIENCE_S
+        )
+        return len(self._candidates), sum(1 for _ in wanting)
 
     def close(self) -> list[Passage]:
         """The source has ended: close every passage."""
@@ -143,6 +169,8 @@ class PassageBuilder:
             inside = x1 > 2 and y1 > 2 and x2 < width - 2 and y2 < height - 2
             if inside and x2 - x1 > 0.12 * width:
                 candidate.whole_sightings += 1
+        if sighting.plate is not None and isinstance(sighting.plate.read, KnownRead):
+            return  # not read here: no evidence of what it says
         text, score = None, 0.0
         if sighting.plate is not None:
             read = sighting.plate.read
@@ -178,6 +206,23 @@ class PassageBuilder:
             and agreeing >= self._settings.settled_reads
         )
         return _Verdict(decoded.text, probability, decoded.text_probabilities, settled)
+
+    def _note_known(self, track: Track, verdict: _Verdict) -> None:
+        """Once a vote is beyond doubt, its track's plate is known; while not, it is read."""
+        agreeing, _ = track.vote.best_reads.get(verdict.plate or "", (0, 0.0))
+        sure = (verdict.probability or 0.0) >= _KNOWN_PROBABILITY
+        if not (self._skips_known and verdict.settled and sure and agreeing >= _KNOWN_READS):
+            track.known = None
+        elif track.known is None or track.unread == 0:
+            vote = track.vote
+            track.known = KnownRead(
+                verdict.plate,
+                vote.plate_class,
+                verdict.probability or 0.0,
+                verdict.text_probabilities,
+                vote.char_probs,
+                vote.class_probs,
+            )
 
     def _taken_up_again(self, track: Track, candidate: _Candidate, verdict: _Verdict) -> _Candidate:
         """The passage that left a moment ago with this very plate, if there is one."""

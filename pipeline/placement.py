@@ -51,15 +51,6 @@ def place(
     return placed
 
 
-def moves(current: Mapping[str, str], wanted: Mapping[str, str]) -> list[tuple[str, str, str]]:
-    """Camera, from and to, of each camera that is to go elsewhere; in the order of names."""
-    return [
-        (camera, current[camera], node)
-        for camera, node in sorted(wanted.items())
-        if camera in current and current[camera] != node
-    ]
-
-
 def _best_move(
     cameras: Mapping[str, float],
     nodes: Mapping[str, float],

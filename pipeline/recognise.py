@@ -8,18 +8,46 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 import structlog
 
 from detectors.recogniser import Recogniser
+from pipeline.attention import Attentions
 from pipeline.batching import Batcher
 from pipeline.clock import Clock
 from pipeline.passage import PassageBuilder
-from pipeline.types import Frame, Passage, Recognition
+from pipeline.types import Frame, Passage, PlateDetection, PlateRead, Recognition
 
 _IDLE_S = 0.25
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class FrameTimes:
+    """How long one frame took, in seconds: to be decoded, to be taken, to be recognised.
+
+    ``decode_s`` runs from its arrival; the three together are from arrival to its reads.
+    """
+
+    camera: str
+    decode_s: float
+    wait_s: float
+    recognise_s: float
+
+    @classmethod
+    def of(cls, frame: Frame, taken_s: float, recognised_s: float) -> FrameTimes:
+        """Those of a frame that was taken and recognised at these monotonic seconds."""
+        ready_s = frame.ready_s or frame.arrived_s
+        return cls(
+            frame.camera, ready_s - frame.arrived_s, taken_s - ready_s, recognised_s - taken_s
+        )
+
+    @property
+    def total_s(self) -> float:
+        """From the frame's arrival to its reads."""
+        return self.decode_s + self.wait_s + self.recognise_s
 
 
 class RecognitionStage:
@@ -32,6 +60,9 @@ class RecognitionStage:
         silent_s: seconds without a frame after which a camera's passages are closed.
         on_passages: called in this thread with every group of passages.
         clock: for silence.
+        attentions: told what is in each camera's view.
+        on_times: called in this thread with the times of every batch's frames.
+        on_seen: called in this thread with what every frame showed.
     """
 
     def __init__(
@@ -42,7 +73,13 @@ class RecognitionStage:
         silent_s: float,
         on_passages: Callable[[Sequence[Passage]], None],
         clock: Clock,
+        attentions: Attentions | None = None,
+        on_times: Callable[[Sequence[FrameTimes]], None] | None = None,
+        on_seen: Callable[[Recognition], None] = lambda recognition: None,
     ) -> None:
+        self._on_seen = on_seen
+        self._attentions = attentions
+        self._on_times = on_times
         self._batcher = batcher
         self._recogniser = recogniser
         self._builders = dict(builders)
@@ -110,14 +147,29 @@ class RecognitionStage:
             _log.exception("recognition stopped")
 
     def _recognise(self, frames: Sequence[Frame]) -> None:
-        scenes = self._recogniser.recognise([frame.image for frame in frames])
+        taken_s = self._clock.monotonic()
+
+        def known(index: int, plate: PlateDetection) -> PlateRead | None:
+            frame = frames[index]
+            return self._builders[frame.camera].known_read(plate, frame.media_s)
+
+        scenes = self._recogniser.recognise(
+            [frame.image for frame in frames], [frame.small for frame in frames], known
+        )
         passages: list[Passage] = []
         for frame, (plates, vehicles) in zip(frames, scenes, strict=True):
             builder = self._builders[frame.camera]
-            passages += builder.update(Recognition(frame, plates, vehicles))
+            seen = Recognition(frame, plates, vehicles)
+            passages += builder.update(seen)
+            self._on_seen(seen)
+            if self._attentions is not None:
+                self._attentions.tell(frame.camera, *builder.in_view(frame.media_s))
             if frame.live:  # a file may wait as long as it likes
                 self._last_frame_s[frame.camera] = self._clock.monotonic()
         self.recognised += len(frames)
+        if self._on_times is not None:
+            now_s = self._clock.monotonic()
+            self._on_times([FrameTimes.of(frame, taken_s, now_s) for frame in frames])
         self._emit(passages)
 
     def _close_silent(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import structlog
@@ -13,6 +13,7 @@ import structlog
 from detectors.manifest import digests
 from detectors.recogniser import Recogniser
 from pipeline.archive import PassageArchive
+from pipeline.attention import Attentions
 from pipeline.batching import Batcher
 from pipeline.camera import CameraStatus
 from pipeline.clock import Clock
@@ -26,11 +27,13 @@ from pipeline.ingest import CameraWorker
 from pipeline.late import LATE_FILE, LateMatching, LateQueue
 from pipeline.mailbox import Mailboxes
 from pipeline.matching import Matcher
+from pipeline.meters import Meters
 from pipeline.outbox import Outbox
 from pipeline.passage import PassageBuilder
-from pipeline.recognise import RecognitionStage
+from pipeline.recognise import FrameTimes, RecognitionStage
+from pipeline.stills import Stills
 from pipeline.types import Hit, Passage
-from pipeline.upward import Upward, report_damage, software_version
+from pipeline.upward import Upward, program_version, report_damage
 from watchlist.store import Watchlist
 
 _log = structlog.get_logger(__name__)
@@ -44,10 +47,29 @@ def _ignore(_: object) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Who wants to see passages and hits as they happen; called in the pipeline's threads."""
+    """Who wants to see passages and hits as they happen; called in the pipeline's threads.
+
+    ``on_times``: how long the frames of each batch took.
+    """
 
     on_passage: Callable[[Passage], None] = _ignore
     on_hit: Callable[[Hit], None] = _ignore
+    on_times: Callable[[Sequence[FrameTimes]], None] | None = None
+
+
+def metered(listener: Listener, meters: Meters) -> Listener:
+    """A listener that also tells ``meters``."""
+
+    def on_passage(passage: Passage) -> None:
+        meters.on_passage(passage)
+        listener.on_passage(passage)
+
+    def on_times(frames: Sequence[FrameTimes]) -> None:
+        meters.on_times(frames)
+        if listener.on_times is not None:
+            listener.on_times(frames)
+
+    return Listener(on_passage, listener.on_hit, on_times)
 
 
 class Told:
@@ -83,7 +105,7 @@ def _origin(settings: CheckpointSettings) -> Origin:
         names.append("reader" if recognition.reader == "openvino" else "reader_ppocr")
     own = [path for path in (recognition.scene_weights, recognition.reader_model) if path]
     return Origin(
-        settings.checkpoint, software_version(), digests(names, recognition.weights_dir, own)
+        settings.checkpoint, program_version(), digests(names, recognition.weights_dir, own)
     )
 
 
@@ -109,6 +131,10 @@ class Recognition:
     ) -> None:
         self.watchlist = watchlist
         self.passages, self.hits = Told(), Told()
+        self.stills = Stills(clock)
+        """What each camera sees, for a glance."""
+        self._latest: dict[str, Passage] = {}  # by camera; written in the recognition thread
+        self._latency_s: dict[str, float] = {}
         self._listener = listener
         recognition, data_dir = settings.recognition, settings.data_dir
         self.mailboxes = Mailboxes(
@@ -131,12 +157,29 @@ class Recognition:
         self._spool = Outbox(data_dir / "spool.sqlite", clock)
         list_age = partial(list_state, watchlist)
         self._upward = Upward(settings, data_dir / "outbox.sqlite", target, health, clock, list_age)
-        self._new_worker = partial(
-            CameraWorker, mailboxes=self.mailboxes, pace=not once, loop=not once, clock=clock
+        self._attentions = Attentions(
+            recognition.savings,
+            settings.passages.close_after_s,
+            recogniser.input_side,
+            everything=once,
         )
-        self._new_builder = partial(
-            PassageBuilder, settings=settings.passages, evidence=evidence, clock=clock
-        )
+
+        def new_worker(camera: CameraSettings) -> CameraWorker:
+            attention = self._attentions.of(camera)
+            return CameraWorker(
+                camera,
+                self.mailboxes,
+                attention=attention,
+                pace=not once,
+                loop=not once,
+                clock=clock,
+            )
+
+        def new_builder(camera: CameraSettings) -> PassageBuilder:
+            skips = (camera.savings or recognition.savings).skip_settled
+            return PassageBuilder(camera, settings.passages, evidence, clock, skips_known=skips)
+
+        self._new_worker, self._new_builder = new_worker, new_builder
         self._gates: dict[str, Gate] = {}  # of cameras that came later
         self.workers = [self._new_worker(camera) for camera in settings.cameras]
         self.stage = RecognitionStage(
@@ -146,6 +189,9 @@ class Recognition:
             _SILENT_FACTOR * settings.passages.close_after_s,
             self._take,
             clock,
+            self._attentions,
+            self._timed,
+            self.stills.note,
         )
         matcher = Matcher(watchlist, settings.checkpoint, clock, settings.matching)
         self._late_queue = LateQueue(data_dir / LATE_FILE, clock)
@@ -161,6 +207,22 @@ class Recognition:
         self._delivery = Delivery(
             self._spool, self._upward.outbox, matcher, health, self._hit, archive, late
         )
+
+    def cameras(self) -> list[CameraStatus]:
+        """Every camera now."""
+        return [
+            replace(
+                worker.status(),
+                latency_s=self._latency_s.get(worker.camera),
+                last_passage=self._latest.get(worker.camera),
+            )
+            for worker in self.workers
+        ]
+
+    @property
+    def queues(self) -> dict[str, Outbox]:
+        """What waits on disk: passages to be matched, hits to be published."""
+        return {"spool": self._spool, "outbox": self._upward.outbox}
 
     def check(self, health: Health) -> None:
         """Report what nobody else notices."""
@@ -261,6 +323,10 @@ class Recognition:
         status = worker.status()
         self.workers = [one for one in self.workers if one is not worker]
         self.mailboxes.remove(camera)
+        self._attentions.forget(camera)
+        self.stills.forget(camera)
+        for known in (self._latest, self._latency_s):
+            known.pop(camera, None)
         return status
 
     def _worker(self, camera: str) -> CameraWorker:
@@ -283,8 +349,14 @@ class Recognition:
             ]
         self._hand_on(passages)
 
+    def _timed(self, times: Sequence[FrameTimes]) -> None:
+        self._latency_s.update((one.camera, one.total_s) for one in times)
+        if self._listener.on_times is not None:
+            self._listener.on_times(times)
+
     def _hand_on(self, passages: Sequence[Passage]) -> None:
         for passage in passages:
+            self._latest[passage.camera] = passage
             if self.passages.is_new(passage.id, passage.revision):
                 self._listener.on_passage(passage)
         self._delivery.submit(passages)

@@ -25,6 +25,8 @@ from pipeline.clock import Clock
 from pipeline.config import RetentionSettings
 from pipeline.database import DAMAGED
 from pipeline.errors import CheckpointError
+from pipeline.evidence import UNBLURRED_FOLDER
+from pipeline.evidence_manifest import MANIFEST, PICTURE, beside
 from pipeline.health import Health
 
 _log = structlog.get_logger(__name__)
@@ -59,6 +61,12 @@ def day_of(folder: Path) -> datetime | None:
     with suppress(ValueError):
         return datetime.strptime(folder.name, "%Y-%m-%d").replace(tzinfo=UTC)
     return None
+
+
+def _picture_of(path: Path) -> str:
+    """The picture that a file of an evidence folder belongs to: itself, or what it is beside."""
+    picture = path.with_suffix(PICTURE) if path.suffix == MANIFEST else path
+    return f"{path.parent.name}/{picture.name}"
 
 
 class Sweep(Protocol):
@@ -121,6 +129,7 @@ class Sweeper:
         self._audit_days = audit_days
         self._data_dir = data_dir
         self._evidence = data_dir / "evidence"
+        self._originals = data_dir / UNBLURRED_FOLDER
         self._open_audit = open_audit
         self._archive = archive
         self._remote = remote
@@ -194,8 +203,12 @@ class Sweeper:
                     "stray_files": len(due.stray),
                 },
             )
-            for path in (*due.stray, *(self._evidence / picture for picture in due.pictures)):
+            for path in due.stray:
                 path.unlink(missing_ok=True)
+            for picture in due.pictures:
+                (self._originals / picture).unlink(missing_ok=True)
+                (self._evidence / picture).unlink(missing_ok=True)
+                beside(self._evidence / picture).unlink(missing_ok=True)
             archive.forget((), due.pictures)
             for at in range(0, len(due.passages), _SLICE):
                 archive.forget(due.passages[at : at + _SLICE])
@@ -223,20 +236,19 @@ class Sweeper:
         lost, of a picture that never got its passage, and what was moved aside as damaged."""
         oldest = now - longest(self._settings)
         for folder in self._old_folders(oldest - timedelta(days=1)):
-            names = [f"{folder.name}/{path.name}" for path in folder.iterdir()]
-            for at in range(0, len(names), _AT_ONCE):
-                part = names[at : at + _AT_ONCE]
-                known = archive.knows(part)
-                yield from (self._evidence / name for name in part if name not in known)
+            files = list(folder.iterdir())
+            for at in range(0, len(files), _AT_ONCE):
+                pictures = {path: _picture_of(path) for path in files[at : at + _AT_ONCE]}
+                known = archive.knows(sorted(set(pictures.values())))
+                yield from (path for path, picture in pictures.items() if picture not in known)
         for path in self._data_dir.glob(f"*{DAMAGED}*"):
             if path.stat().st_mtime < oldest.timestamp():
                 yield path
 
     def _old_folders(self, before: datetime) -> list[Path]:
         """Evidence folders of days that began before that time."""
-        if not self._evidence.is_dir():
-            return []
-        days = ((day_of(folder), folder) for folder in self._evidence.iterdir())
+        roots = [root for root in (self._evidence, self._originals) if root.is_dir()]
+        days = ((day_of(folder), folder) for root in roots for folder in root.iterdir())
         return [folder for day, folder in days if day is not None and day < before]
 
     def _record(

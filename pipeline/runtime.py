@@ -18,27 +18,32 @@ from redis import Redis
 from detectors.recogniser import Recogniser, load_recogniser
 from pipeline.access import token_store
 from pipeline.alerts.auth import ALL_CHECKPOINTS, Access
-from pipeline.alerts.redis_store import RedisAlertStore
 from pipeline.alerts.reviewed import ReviewedAlerts
 from pipeline.alerts.service import AlertService
+from pipeline.alerts.stores import Stores, open_stores
 from pipeline.archive import ARCHIVE_FILE, PassageArchive
 from pipeline.audit import AUDIT_FILE, AuditLog
-from pipeline.camera import CameraState, CameraStatus
+from pipeline.camera import CameraStatus, fault
 from pipeline.clock import Clock, SystemClock
 from pipeline.config import AlertSettings, CheckpointSettings, Role
+from pipeline.console.beside import Console
+from pipeline.console.server import ConsoleServer
 from pipeline.errors import AlertServiceError, ConfigError, ShutdownError
 from pipeline.events import Summary
 from pipeline.health import Health
-from pipeline.recognition import Listener, Recognition, list_state
+from pipeline.meters import Meters
+from pipeline.recognition import Listener, Recognition, list_state, metered
 from pipeline.retention import RemoteSweep, Sweeper
+from pipeline.rollup import FIGURES_FILE, Rollup
 from pipeline.sinks.all import Sinks
 from pipeline.sinks.base import Sink
+from pipeline.sinks.figures import FiguresSink
 from pipeline.sinks.relay import RelaySink
 from pipeline.upward import ListState, Upward
 from watchlist.embedded import open_redis
 from watchlist.expired import OldEntries
 from watchlist.keeper import Keeper
-from watchlist.store import watchlist_of
+from watchlist.store import Watchlist, watchlist_of
 
 _log = structlog.get_logger(__name__)
 _LIST_SWEPT_EVERY_S = 6 * 3600.0  # for entries long expired: the whole list is read
@@ -77,6 +82,7 @@ class Runtime:
         """Where the alert service of this process listens; None without that role."""
         self._settings = settings
         self._listener = listener or Listener()
+        self._meters = Meters()
         self._once = once
         self._any_port = any_port
         self._cameras_later = cameras_later
@@ -87,6 +93,7 @@ class Runtime:
         self._sweeper: Sweeper | None = None
         self._relay: Upward | None = None
         self._sinks: Sinks | None = None
+        self._console: Console | None = None
         self._summary: Summary | None = None
         self._started_s = 0.0
 
@@ -108,9 +115,12 @@ class Runtime:
 
     def cameras(self) -> list[CameraStatus]:
         """Every camera now."""
-        return (
-            [worker.status() for worker in self._recognition.workers] if self._recognition else []
-        )
+        return self._recognition.cameras() if self._recognition else []
+
+    @property
+    def console(self) -> ConsoleServer | None:
+        """The web page of this process; None without that role, or before it has started."""
+        return self._console.server if self._console else None
 
     @property
     def recognition(self) -> Recognition | None:
@@ -124,10 +134,7 @@ class Runtime:
     def check(self) -> None:
         """Report to health what nobody else notices; call it now and then."""
         for camera in self.cameras():
-            down = camera.state not in (CameraState.STREAMING, CameraState.STOPPED)
-            waiting = camera.state is CameraState.CONNECTING and camera.last_error is None
-            problem = camera.last_error or f"{camera.source}: {camera.state.value}"
-            self.health.report(f"camera {camera.camera}", problem if down and not waiting else None)
+            self.health.report(f"camera {camera.camera}", fault(camera, self._clock.now()))
         if self._recognition:
             self._recognition.check(self.health)
         if self._relay:
@@ -146,6 +153,8 @@ class Runtime:
             lost: list[str] = []
             if self._sweeper:
                 self._sweeper.request_stop()
+            if self._console:
+                self._console.request_stop()
             try:
                 if self._recognition:
                     lost = self._recognition.stop(lambda: until_s - self._clock.monotonic())
@@ -154,6 +163,10 @@ class Runtime:
                     self._sinks.stop(max(until_s - self._clock.monotonic() - 0.5, 0.3))
                 if self._relay:
                     self._relay.stop(max(until_s - self._clock.monotonic() - 0.5, 0.1))
+                if self._console and not self._console.stop(
+                    max(until_s - self._clock.monotonic() - 0.5, 0.5)
+                ):
+                    _log.warning("console still ends; what people decided is stored")
                 if self._service and not self._service.stop(
                     max(until_s - self._clock.monotonic(), 0.5)
                 ):
@@ -183,6 +196,7 @@ class Runtime:
             recognition = settings.recognition
             recogniser = load_recogniser(
                 recognition.weights_dir,
+                device=recognition.device,
                 threads=recognition.threads,
                 scene_weights=recognition.scene_weights,
                 reader=recognition.reader,
@@ -209,15 +223,18 @@ class Runtime:
                 watchlist,
                 (None if settings.serves else settings.alerts.target) or self._own_service(),
                 self.health,
-                self._listener,
+                metered(self._listener, self._meters),
                 self._clock,
                 once=self._once,
                 lasting=self._cameras_later,
             )
             self._recognition.start()
+            self._meters.queues |= self._recognition.queues
+        if Role.CONSOLE in settings.roles:
+            self._console = self._open_console(watchlist, archive)
         remote: list[RemoteSweep] = []
         if settings.serves:
-            reviewed = ReviewedAlerts(RedisAlertStore(redis, settings.watchlist.key_prefix))
+            reviewed = ReviewedAlerts(self._stores(redis).alerts)
             days = settings.retention.alerts_days
             remote.append(RemoteSweep("reviewed alerts", days, reviewed))
             entries = OldEntries(redis, settings.watchlist.key_prefix, watchlist)
@@ -234,6 +251,23 @@ class Runtime:
             self._clock,
         )
         self._sweeper.start()
+
+    def _open_console(self, watchlist: Watchlist, archive: PassageArchive | None) -> Console:
+        recognition = self._recognition
+        console = Console(
+            self._settings,
+            self._clock,
+            self.health,
+            self._own_service(),
+            watchlist,
+            archive,
+            self.cameras,
+            recognition.stills.of if recognition else lambda camera: None,
+            self._meters.counts,
+            any_port=self._any_port or "listen" not in self._settings.console.model_fields_set,
+        )
+        self._stack.callback(console.stop, 0.5)  # where the start fails further on
+        return console
 
     def _own_service(self) -> str:
         """Where this process's own alert service is reached from within."""
@@ -257,14 +291,16 @@ class Runtime:
             )
             self._stack.callback(self._relay.close)
             own.append(RelaySink(self._relay.outbox))
+            self._meters.queues["relay"] = self._relay.outbox
+        self._meters.service = self._service
+        self._meters.rollup = rollup = Rollup(settings.data_dir / FIGURES_FILE, self._clock)
+        self._stack.callback(rollup.close)
+        self._meters.sink = FiguresSink(rollup)
+        own.append(self._meters.sink)
         self._sinks = Sinks(
             settings.sinks,
             settings.data_dir,
-            lambda: RedisAlertStore(
-                redis,
-                settings.watchlist.key_prefix,
-                own_server=settings.watchlist.redis_url is None,
-            ),
+            lambda: self._stores(redis).alerts,
             self.health,
             self._clock,
             own,
@@ -273,6 +309,17 @@ class Runtime:
         self._sinks.start()
         if self._relay:
             self._relay.start()
+
+    def _stores(self, redis: Redis) -> Stores:
+        """Stores of their own for a reader of the feed, closed with the process."""
+        stores = open_stores(
+            self._settings.alerts,
+            redis,
+            self._settings.watchlist.key_prefix,
+            own_server=self._settings.watchlist.redis_url is None,
+        )
+        self._stack.callback(stores.close)
+        return stores
 
     def _serve(self, redis: Redis) -> tuple[AlertService, str]:
         settings = self._settings
@@ -307,8 +354,10 @@ class Runtime:
     def _summarise(self) -> Summary:
         cameras = self.cameras()
         dropped = Counter({"stale": 0})
+        skipped: Counter[str] = Counter()
         for camera in cameras:
             dropped.update(camera.dropped)
+            skipped.update(camera.skipped)
         recognition = self._recognition
         return Summary(
             decoded=sum(camera.decoded for camera in cameras),
@@ -317,6 +366,7 @@ class Runtime:
             passages=recognition.passages.count if recognition else 0,
             hits=recognition.hits.count if recognition else 0,
             wall_s=self._clock.monotonic() - self._started_s,
+            skipped=dict(skipped),
         )
 
 

@@ -16,7 +16,14 @@ from typing import TypeAlias
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from pipeline.types import Box, ReadPlate, Recognition, VehicleDetection
+from pipeline.types import (
+    Box,
+    PlateDetection,
+    PlateRead,
+    ReadPlate,
+    Recognition,
+    VehicleDetection,
+)
 from pipeline.voting import Vote, agreement
 
 MAX_CONFLICTS = 1
@@ -32,9 +39,20 @@ SAME_PLACE = 0.4
 """Intersection over union from which two vehicles cannot both be there."""
 MIN_OVERLAP = 0.15
 """Least intersection over union of two boxes of one vehicle that shows no plate."""
+MOST_UNREAD = 2
+"""A known plate that moves on smoothly is read again after so many sightings all the same."""
+NEAR_WIDTHS = 3.0
+"""Within so many plate widths another vehicle's plate would be a doubt whose this is."""
+SMOOTH_WIDTHS = 0.6
+"""How far off its predicted place a known plate may be, in plate widths."""
 _FORBIDDEN = 1e6
 
 Position: TypeAlias = tuple[float, float, float]  # centre x, y and width of a plate, pixels
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KnownRead(PlateRead):
+    """What is known of a plate, in place of a read: it adds nothing to the vote."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,9 +65,12 @@ class Sighting:
     @property
     def plate_position(self) -> Position | None:
         """Where the plate is."""
-        if self.plate is None:
-            return None
-        corners = self.plate.detection.corners
+        return None if self.plate is None else self.position_of(self.plate.detection)
+
+    @staticmethod
+    def position_of(plate: PlateDetection) -> Position:
+        """Where a detected plate is."""
+        corners = plate.corners
         centre = corners.mean(axis=0)
         width = float(np.linalg.norm(corners[1] - corners[0]))
         return float(centre[0]), float(centre[1]), max(width, 1.0)
@@ -66,6 +87,10 @@ class Track:
     plate_seen_s: float = 0.0
     plate_velocity: tuple[float, float] | None = None  # plate widths per second, x and y
     vehicle_box: Box | None = None
+    known: KnownRead | None = None
+    """The vote as a read, once it is beyond doubt; kept by whoever judges the vote."""
+    unread: int = 0
+    """Sightings in a row whose plate was taken for the known one without being read."""
 
     def follow(self, sighting: Sighting, at_s: float) -> None:
         """Take over a sighting's position, motion and reading."""
@@ -79,7 +104,11 @@ class Track:
                     (position[1] - self.plate_position[1]) / scale,
                 )
             self.plate_position, self.plate_seen_s = position, at_s
-            self.vote += Vote.of(sighting.plate.read)
+            if isinstance(sighting.plate.read, KnownRead):
+                self.unread += 1
+            else:
+                self.unread = 0
+                self.vote += Vote.of(sighting.plate.read)
         if sighting.vehicle is not None:
             self.vehicle_box = sighting.vehicle.box
         self.last_s = at_s
@@ -125,6 +154,38 @@ class Tracker:
             pairs.append((track, sighting))
         self._tracks = [track for track in self._tracks if track not in gone]
         return pairs, gone
+
+    def known_read(self, plate: PlateDetection, at_s: float) -> KnownRead | None:
+        """The reading of a plate that is plainly a known one seen again; else it must be read.
+
+        Plainly: only one track can be there, its vehicle moves as it did, and it has not gone
+        unread for ``MOST_UNREAD`` sightings. A vehicle that takes another's place so smoothly
+        that it fits is found out by the next read.
+        """
+        position = Sighting.position_of(plate)
+        near = [
+            track
+            for track in self._tracks
+            if track.plate_position is not None
+            and _distance(track, track.plate_position, position, at_s) <= NEAR_WIDTHS
+        ]
+        if len(near) != 1 or near[0].known is None or near[0].unread >= MOST_UNREAD:
+            return None
+        (track,) = near
+        last, velocity = track.plate_position, track.plate_velocity
+        if last is None or velocity is None or at_s - track.plate_seen_s > self._continuous_s:
+            return None
+        ahead = (at_s - track.plate_seen_s) * position[2]
+        missed = math.hypot(
+            position[0] - last[0] - velocity[0] * ahead, position[1] - last[1] - velocity[1] * ahead
+        )
+        smooth = missed <= SMOOTH_WIDTHS * position[2]
+        return track.known if smooth and 1 / 1.3 <= position[2] / last[2] <= 1.3 else None
+
+    @property
+    def tracks(self) -> Sequence[Track]:
+        """Those in view, or unseen for less than ``close_after_s``."""
+        return self._tracks
 
     def close(self) -> list[Track]:
         """Remove and return every track: the source has ended."""

@@ -87,7 +87,8 @@ class Frame:
     """One sampled picture of one camera.
 
     ``media_s`` is the position in the medium (the stream's own clock, starting at 0 for a
-    file); ``arrived_s`` is the monotonic second at which it reached this machine.
+    file); ``arrived_s`` is the monotonic second at which it reached this machine, ``ready_s`` that
+    at which it was decoded. ``small``: the same picture at the detector's size, where it was made.
     """
 
     camera: str
@@ -97,6 +98,8 @@ class Frame:
     arrived_s: float
     image: ImageBgr = field(repr=False)
     live: bool = False
+    small: ImageBgr | None = field(default=None, repr=False)
+    ready_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

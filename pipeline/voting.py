@@ -72,6 +72,12 @@ class Vote:
         return fused
 
     @property
+    def class_probs(self) -> NDArray[np.float32]:
+        """The fused distribution over classes, (len(PlateClass),) float32."""
+        fused = np.exp(self.class_evidence - self.class_evidence.max())
+        return np.asarray(fused / fused.sum(), np.float32)
+
+    @property
     def plate_class(self) -> PlateClass:
         """The class that the reads' evidence favours."""
         return _CLASSES[int(self.class_evidence.argmax())]

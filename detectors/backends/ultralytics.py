@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,34 +32,48 @@ VEHICLE_NAMES = {
 }
 
 
-class UltralyticsDetector:
-    """Implements :class:`detectors.base.SceneDetector`. ``device`` as ultralytics names it."""
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the classes of a model are to us, by their index; ``all`` has every class."""
 
-    def __init__(
-        self, weights: Path, device: str | None = None, side: int = 640, threshold: float = 0.3
-    ) -> None:
-        if not weights.is_file():
-            raise WeightsError(f"{weights}: no such file")
-        os.environ.setdefault("YOLO_OFFLINE", "true")
-        os.environ.setdefault("YOLO_AUTOINSTALL", "false")
-        try:
-            from ultralytics import YOLO
-        except ImportError as error:
-            raise WeightsError(
-                f"{weights}: needs torch and ultralytics ({error}); "
-                "install them with: pip install 'checkpoint-vehicles[gpu]'"
-            ) from None
-        try:
-            self._model: Any = YOLO(str(weights))
-            names = {int(k): str(v).lower() for k, v in self._model.names.items()}
-        except Exception as error:
-            raise WeightsError(f"{weights}: not an ultralytics model ({error})") from None
-        self._plates = {k for k, v in names.items() if v in PLATE_NAMES}
-        self._vehicles = {k: VEHICLE_NAMES[v] for k, v in names.items() if v in VEHICLE_NAMES}
-        if not self._plates:
-            known = ", ".join(sorted(names.values()))
-            raise WeightsError(f"{weights}: has no class 'plate' (its classes: {known})")
-        self._device, self._side, self._threshold = device, side, threshold
+    plates: frozenset[int]
+    vehicles: dict[int, VehicleClass]
+    all: tuple[int, ...]
+
+
+def open_model(weights: Path) -> tuple[Any, Names]:
+    """An ultralytics model that finds plates. Raises WeightsError with what is wrong with it."""
+    if not weights.is_file():
+        raise WeightsError(f"{weights}: no such file")
+    os.environ.setdefault("YOLO_OFFLINE", "true")
+    os.environ.setdefault("YOLO_AUTOINSTALL", "false")
+    try:
+        from ultralytics import YOLO
+    except ImportError as error:
+        raise WeightsError(
+            f"{weights}: needs torch and ultralytics ({error}); "
+            "install them with: pip install 'checkpoint-vehicles[gpu]'"
+        ) from None
+    try:
+        model: Any = YOLO(str(weights))
+        names = {int(k): str(v).lower() for k, v in model.names.items()}
+    except Exception as error:
+        raise WeightsError(f"{weights}: not an ultralytics model ({error})") from None
+    plates = frozenset(k for k, v in names.items() if v in PLATE_NAMES)
+    if not plates:
+        known = ", ".join(sorted(names.values()))
+        raise WeightsError(f"{weights}: has no class 'plate' (its classes: {known})")
+    vehicles = {k: VEHICLE_NAMES[v] for k, v in names.items() if v in VEHICLE_NAMES}
+    return model, Names(plates, vehicles, tuple(range(max(names) + 1)))
+
+
+class UltralyticsDetector:
+    """Implements :class:`detectors.base.SceneDetector` on the CPU."""
+
+    def __init__(self, weights: Path, side: int = 640, threshold: float = 0.3) -> None:
+        self._model, names = open_model(weights)
+        self._plates, self._vehicles = names.plates, names.vehicles
+        self._side, self._threshold = side, threshold
 
     def detect(self, images: Sequence[ImageBgr]) -> list[Detections]:
         """See :class:`detectors.base.SceneDetector`."""
@@ -68,7 +83,7 @@ class UltralyticsDetector:
             list(images),
             imgsz=self._side,
             conf=self._threshold,
-            device=self._device,
+            device="cpu",
             verbose=False,
         )
         return [self._interpret(answer) for answer in answers]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -35,10 +36,14 @@ class Landing:
 
 
 class Lane:
-    """A stage's own queue of work on a device: a CUDA stream. On the CPU nothing is queued."""
+    """A stage's own queue of work on a device: a CUDA stream. On the CPU nothing is queued.
+
+    Any thread may open it, one at a time; what was put in is then done in order.
+    """
 
     def __init__(self, device: torch.device, *, urgent: bool = False) -> None:
         self.device = device
+        self._lock = threading.RLock()
         self._stream: Any = None
         if device.type == "cuda":
             self._stream = torch.cuda.Stream(device, priority=-1 if urgent else 0)
@@ -46,21 +51,12 @@ class Lane:
     @contextmanager
     def open(self) -> Iterator[None]:
         """Work inside goes into this lane, without gradients."""
-        with torch.inference_mode():
+        with self._lock, torch.inference_mode():
             if self._stream is None:
                 yield
             else:
                 with torch.cuda.stream(self._stream):
                     yield
-
-    def mark(self) -> Any:
-        """A mark that another lane can wait for: all that has been put into this one so far."""
-        return None if self._stream is None else self._stream.record_event()
-
-    def wait(self, mark: Any) -> None:
-        """Let what is put into this lane from now on wait for another lane's mark."""
-        if mark is not None:
-            self._stream.wait_event(mark)
 
     def send(self, array: NDArray[Any]) -> torch.Tensor:
         """A host array on the device, through pinned memory so that nobody waits for the copy."""

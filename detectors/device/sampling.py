@@ -79,36 +79,36 @@ def taps(source: int, target: int, area: bool) -> tuple[NDArray[np.int64], Float
 def scale(planes: Planes, size: Size, area: bool, dtype: torch.dtype) -> Planes:
     """All pictures at another size, as planes of that size."""
     height, width = planes[0].shape[1:3]
-    rows, columns = taps(height, size[1], area), taps(width, size[0], area)
-    return tuple(
-        _along(_along(plane, 1, rows, step, dtype), 2, columns, step, dtype)
-        for plane, step in zip(planes, (1, 2), strict=False)
-    )
+    scaled = []
+    for plane, step in zip(planes, (1, 2), strict=False):
+        for axis, source, target in ((1, height, size[1]), (2, width, size[0])):
+            plane = _along(plane, axis, *_taps_on(plane.device, source, target, area, step), dtype)
+        scaled.append(plane)
+    return tuple(scaled)
+
+
+@lru_cache(maxsize=256)
+def _taps_on(
+    device: torch.device, source: int, target: int, area: bool, step: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Taps on the device, for a plane whose pixels stand for ``step`` of the picture's each."""
+    index, weights = taps(source, target, area)
+    return torch.from_numpy(index // step).to(device), torch.from_numpy(weights).to(device)
 
 
 def _along(
-    plane: torch.Tensor,
-    axis: int,
-    wanted: tuple[NDArray[np.int64], FloatArray],
-    step: int,
-    dtype: torch.dtype,
+    plane: torch.Tensor, axis: int, places: torch.Tensor, shares: torch.Tensor, dtype: torch.dtype
 ) -> torch.Tensor:
-    """One axis of ``plane`` scaled; each of its pixels stands for ``step`` of the picture's."""
-    index, weights = wanted
-    places = torch.from_numpy(index // step).to(plane.device)
-    shares = torch.from_numpy(weights).to(plane.device, dtype)
     shape = [1] * plane.ndim
     shape[axis] = -1
     total = None
-    for place, share in zip(places, shares, strict=True):
+    for place, share in zip(places, shares.to(dtype), strict=True):
         part = plane.index_select(axis, place).to(dtype) * share.view(shape)
         total = part if total is None else total.add_(part)
     return total
 
 
-def letterbox(
-    planes: Planes, colours: Colours, box: Letterbox, dtype: torch.dtype
-) -> torch.Tensor:
+def letterbox(planes: Planes, colours: Colours, box: Letterbox, dtype: torch.dtype) -> torch.Tensor:
     """Pictures of one size as the scene net's input: (B, 3, H, W) BGR from 0 to 1.
 
     Scaled and padded as :func:`detectors.preprocess.letterbox` does.
@@ -116,7 +116,7 @@ def letterbox(
     count, height, width = planes[0].shape[:3]
     inner = (max(1, round(width * box.scale)), max(1, round(height * box.scale)))
     bgr = to_bgr(scale(planes, inner, box.scale < 0.5, dtype), colours)
-    batch = torch.full((count, box.size[1], box.size[0], 3), float(GREY), dtype=dtype).to(bgr.device)
+    batch = bgr.new_full((count, box.size[1], box.size[0], 3), float(GREY))
     batch[:, box.top : box.top + inner[1], box.left : box.left + inner[0]] = bgr
     return (batch / 255.0).permute(0, 3, 1, 2)
 
@@ -134,14 +134,8 @@ def straighten(
     picture in floating point for each plate.
     """
     height, width = planes[0].shape[1:3]
-    y, x = torch.meshgrid(
-        torch.arange(size[1], dtype=torch.float32),
-        torch.arange(size[0], dtype=torch.float32),
-        indexing="ij",
-    )
-    grid = torch.stack((x, y, torch.ones_like(x)), -1).to(matrices.device)
-    places = torch.einsum("rij,hwj->rhwi", matrices, grid)
-    places = places[..., :2] / places[..., 2:]
+    places = torch.einsum("rij,hwj->rhwi", matrices, _grid(matrices.device, size))
+    places = (places[..., :2] / places[..., 2:]).nan_to_num(0.0)  # four corners in one point
     x = places[..., 0].clamp(0.0, width - 1.0)
     y = places[..., 1].clamp(0.0, height - 1.0)
     left, top = x.floor(), y.floor()
@@ -169,6 +163,14 @@ def straighten(
     return to_bgr(tuple(sampled), colours)
 
 
+@lru_cache(maxsize=16)
+def _grid(device: torch.device, size: Size) -> torch.Tensor:
+    """Pixels (H, W, 3) of a picture of ``size`` as x, y, 1."""
+    x, y = np.meshgrid(np.arange(size[0]), np.arange(size[1]))
+    pixels = np.stack((x, y, np.ones_like(x)), -1).astype(np.float32)
+    return torch.from_numpy(pixels).to(device)
+
+
 def to_picture(corners: FloatArray, margins: FloatArray, size: Size) -> FloatArray:
     """Matrices (R, 3, 3) from pixels of straightened plates to pixels of their pictures.
 
@@ -187,6 +189,9 @@ def to_picture(corners: FloatArray, margins: FloatArray, size: Size) -> FloatArr
     rows_v = np.stack((zero, zero, zero, x, y, one, -v * x, -v * y), -1)
     system = np.concatenate((rows_u, rows_v), axis=1)
     values = np.concatenate((u, v), axis=1)[..., None]
-    solved = np.linalg.solve(system, values)[..., 0]
+    try:
+        solved = np.linalg.solve(system, values)[..., 0]
+    except np.linalg.LinAlgError:  # corners of no area among them
+        solved = (np.linalg.pinv(system) @ values)[..., 0]
     ends = np.ones((len(solved), 1))
     return np.concatenate((solved, ends), axis=1).reshape(-1, 3, 3).astype(np.float32)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ def build() -> Any:
     """An untrained yolo11n-pose with our classes and four two-dimensional keypoints."""
     from ultralytics.nn.tasks import PoseModel
 
+    logging.getLogger("ultralytics").setLevel(logging.ERROR)  # it writes to stdout
     net = PoseModel("yolo11n-pose.yaml", nc=len(CLASSES), data_kpt_shape=(4, 2), verbose=False)
     net.names = dict(enumerate(CLASSES))
     return net

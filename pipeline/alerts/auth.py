@@ -43,12 +43,14 @@ ALL_CHECKPOINTS: Final = "*"
 class Rule:
     """What a method takes. ``roles``: one of them; None: a machine that may publish.
 
-    ``action``: its name in the audit log. ``what``: in words, after "may".
+    ``action``: its name in the audit log. ``what``: in words, after "may". ``recorded``: a person's
+    call is written down; one that shows nothing of anybody, and is made every few seconds, is not.
     """
 
     roles: frozenset[AccessRole] | None
     action: str
     what: str
+    recorded: bool = True
 
 
 SERVICE: Final = "/checkpoint.v1.Alerts/"
@@ -59,7 +61,7 @@ RULES: Final[Mapping[str, Rule]] = {
     SERVICE + "GetAlert": Rule(_ANY, "alerts.get", "see an alert"),
     SERVICE + "GetEvidence": Rule(_ANY, "alerts.evidence", "see evidence"),
     SERVICE + "GetStats": Rule(_ANY, "alerts.stats", "see statistics"),
-    SERVICE + "ListCheckpoints": Rule(_ANY, "alerts.checkpoints", "list checkpoints"),
+    SERVICE + "ListCheckpoints": Rule(_ANY, "alerts.checkpoints", "list checkpoints", False),
     SERVICE + "ReportStatus": Rule(None, "alerts.report", "report a checkpoint's status"),
     SERVICE + "ReviewAlert": Rule(_REVIEWERS, "alerts.review", "review an alert"),
     SERVICE + "EscalateAlert": Rule(_REVIEWERS, "alerts.escalate", "escalate an alert"),

@@ -95,6 +95,8 @@ def checked_id(alert_id: str) -> str:
     """
     if not 0 < len(alert_id) <= LONGEST_ID:
         raise invalid("id", f"must have 1 to {LONGEST_ID} characters")
+    if "\0" in alert_id:  # no store can have it
+        raise invalid("id", "must not hold the character NUL")
     return alert_id
 
 

@@ -22,6 +22,8 @@ class CheckpointCalls(Calls):
         report = request.report
         if not 0 < len(report.checkpoint) <= _LONGEST_NAME:
             raise invalid("report.checkpoint", f"must have 1 to {_LONGEST_NAME} characters")
+        if "\0" in report.checkpoint:
+            raise invalid("report.checkpoint", "must not hold the character NUL")
         if not report.HasField("reported_at"):
             raise invalid("report.reported_at", "is missing")
         if len(report.problems) > MOST_PROBLEMS:

@@ -89,39 +89,45 @@ def refuse_exposure(settings: AlertSettings) -> None:
         )
 
 
-def check_certificate(tls: TlsSettings, now: datetime) -> None:
-    """See that the service's own certificate and key can be used.
+def check_certificate(
+    tls: TlsSettings, now: datetime, setting: str = "alerts.tls", whose: str = "the alert service's"
+) -> None:
+    """See that a server's own certificate and key can be used.
+
+    Args:
+        setting: where they are set, for messages.
+        whose: the server's, for the log.
 
     Raises:
         ConfigError: a file cannot be read, the certificate has expired, or others may read the key.
         AlertServiceError: certificate and key do not belong together.
     """
-    key = read_key(tls.key, "alerts.tls.key")
-    read_pem(tls.certificate, "alerts.tls.certificate")
+    key = read_key(tls.key, f"{setting}.key")
+    read_pem(tls.certificate, f"{setting}.certificate")
     try:
         info = certificate_info(tls.certificate)
         certificate = read_certificate(tls.certificate)
     except InputError as error:
-        raise ConfigError(f"alerts.tls.certificate: {error}") from None
+        raise ConfigError(f"{setting}.certificate: {error}") from None
     if not key_belongs(certificate, key):
         raise AlertServiceError(
-            f"alerts.tls: certificate and key belong together, but {tls.key} is not the key of "
+            f"{setting}: certificate and key belong together, but {tls.key} is not the key of "
             f"{tls.certificate}"
         )
     if now >= info.expires:
         raise ConfigError(
-            f"alerts.tls.certificate = {tls.certificate}: has expired on "
+            f"{setting}.certificate = {tls.certificate}: has expired on "
             f"{info.expires:%Y-%m-%d}; take a new one ('checkpoint certs add' makes one)"
         )
     if info.expires - now < _SOON:
         _log.warning(
-            "the alert service's certificate expires soon",
+            f"{whose} certificate expires soon",
             certificate=str(tls.certificate),
             expires=f"{info.expires:%Y-%m-%d}",
         )
     if not info.hosts:
         _log.warning(
-            "the alert service's certificate names no host: no client will accept it",
+            f"{whose} certificate names no host: no client will accept it",
             certificate=str(tls.certificate),
         )
 

@@ -107,7 +107,7 @@ class AlertFeed:
         self.id = ""
         self.end = 0
         """The last sequence number that subscribers may see."""
-        self.problem: str | None = "the alert store (Redis) has not answered yet"
+        self.problem: str | None = "the alert store has not answered yet"
 
     async def call(self, function: Callable[..., T], *arguments: Any, **named: Any) -> T:
         """Run one blocking call of the store in a worker thread."""

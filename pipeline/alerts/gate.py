@@ -260,6 +260,8 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         rule = RULES.get(method)
         if rule is None or rule.roles is None or self._access.audit is None:
             return
+        if refused is None and not rule.recorded:
+            return
         claimed = getattr(message, "reviewer", "") or getattr(message, "person", "")
         actor = caller.person.name if caller.person else claimed.strip()[:LONGEST_ID]
         if not actor:

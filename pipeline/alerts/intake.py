@@ -40,7 +40,7 @@ class Intake:
         """Store ``hits`` in order; on return they are durable and in the feed.
 
         Raises:
-            StoreUnavailable: Redis is away or refuses; nothing is promised to be stored.
+            StoreUnavailable: the store is away or refuses; nothing is promised to be stored.
         """
         arrival = _Arrival(hits, asyncio.get_running_loop().create_future())
         self._arrivals.append(arrival)

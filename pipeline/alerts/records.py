@@ -44,7 +44,7 @@ class Act(StrEnum):
 
 
 class Durability(StrEnum):
-    """How the store knows that Redis has written to the disk."""
+    """How a store knows that its server has written to the disk."""
 
     ALWAYS = "always"
     WAITAOF = "waitaof"

@@ -11,7 +11,7 @@ from pipeline.alerts.store import AlertStore
 class ReviewedAlerts:
     """The reviewed alerts of one store. One that nobody has reviewed is never deleted.
 
-    Every method raises StoreUnavailable when Redis is away or refuses.
+    Every method raises StoreUnavailable when the store is away or refuses.
     """
 
     def __init__(self, store: AlertStore) -> None:

@@ -21,11 +21,13 @@ def fault(hit: pb.Hit) -> pb.Refusal | None:
     evidence = hit.passage.evidence
     checks = (
         ("hit.id", 0 < len(hit.id) <= LONGEST_ID, f"must have 1 to {LONGEST_ID} characters"),
+        ("hit.id", "\0" not in hit.id, "must not hold the character NUL"),
         (
             "hit.checkpoint",
             0 < len(hit.checkpoint) <= LONGEST_ID,
             f"must name the checkpoint in 1 to {LONGEST_ID} characters",
         ),
+        ("hit.checkpoint", "\0" not in hit.checkpoint, "must not hold the character NUL"),
         ("hit.passage.id", bool(hit.passage.id), "is missing"),
         ("hit.passage.camera", bool(hit.passage.camera), "is missing"),
         ("hit.entry.id", bool(hit.entry.id), "is missing"),

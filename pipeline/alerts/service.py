@@ -1,8 +1,8 @@
 """The alert service: a gRPC server with its own event loop in its own thread.
 
 It runs in the recognising process or alone under ``checkpoint serve``; publishers and subscribers
-reach it over gRPC in both cases. It starts and goes on without Redis: health then answers
-NOT_SERVING and calls UNAVAILABLE, until Redis is back.
+reach it over gRPC in both cases. It starts and goes on without its store: health then
+answers NOT_SERVING and calls UNAVAILABLE, until the store is back.
 """
 
 from __future__ import annotations
@@ -42,9 +42,8 @@ from pipeline.alerts.intake import Intake
 from pipeline.alerts.limits import CallLimits
 from pipeline.alerts.presence import Presence
 from pipeline.alerts.province import Watch
-from pipeline.alerts.redis_checkpoints import RedisCheckpoints
-from pipeline.alerts.redis_store import RedisAlertStore
 from pipeline.alerts.servicer import AlertsServicer
+from pipeline.alerts.stores import open_stores
 from pipeline.clock import Clock, SystemClock
 from pipeline.config import AlertSettings
 from pipeline.errors import AlertServiceError, StoreUnavailable
@@ -76,9 +75,9 @@ class AlertService:
     """One gRPC server over one alert store.
 
     Args:
-        settings: where to listen, and the TLS files.
+        settings: where to listen, the TLS files, and the store, where it is not Redis.
         redis: a client whose values are bytes; used from several threads.
-        prefix: of every key in Redis.
+        prefix: of every key in Redis, or of the schema in PostgreSQL.
         own_server: Redis is the embedded one and may be switched to ``appendfsync always``.
         heartbeat_s: how often a quiet subscriber is told where the feed stands.
         access: where tokens are looked up and where persons' actions are recorded; without it
@@ -87,7 +86,8 @@ class AlertService:
         silent_after_s: a checkpoint of which nothing was heard for so long is silent.
 
     Raises:
-        ConfigError: it would listen beyond this machine without TLS.
+        ConfigError: it would listen beyond this machine without TLS, or the store's address
+            cannot be used.
     """
 
     def __init__(
@@ -108,8 +108,7 @@ class AlertService:
         """Every bound address, in the order of the settings."""
         self._settings = settings
         self._access = access or Access()
-        self._store = RedisAlertStore(redis, prefix, own_server=own_server)
-        self._checkpoints = RedisCheckpoints(self._store)
+        self._stores = open_stores(settings, redis, prefix, own_server=own_server)
         self._expected = frozenset(expected)
         self._silent_after_s = silent_after_s
         self._clock = clock or SystemClock()
@@ -119,6 +118,7 @@ class AlertService:
         self._stop_requested: asyncio.Event | None = None
         self._stop_deadline_s = 0.0
         self._feed: AlertFeed | None = None
+        self._calls: AlertsServicer | None = None
         self._local: str | None = None
         self._local_folder: str | None = None
 
@@ -128,6 +128,11 @@ class AlertService:
         if self._feed is None:
             return "the alert service does not run"
         return self._feed.problem
+
+    def connected(self) -> tuple[int, int]:
+        """How many subscribers and publishers there are now."""
+        calls = self._calls
+        return (calls.subscribers, calls.publishers) if calls else (0, 0)
 
     @property
     def local_target(self) -> str:
@@ -144,7 +149,7 @@ class AlertService:
         """Start serving; returns the bound address (``host:port``, the port chosen if 0).
 
         Raises:
-            ConfigError: a TLS file cannot be used, or Redis may lose what it acknowledged.
+            ConfigError: a TLS file cannot be used, or the store may lose what it acknowledged.
             AlertServiceError: the address cannot be listened on.
         """
         if self._thread is not None:
@@ -190,6 +195,7 @@ class AlertService:
                 ready.set_exception(error)
         finally:
             executor.shutdown(wait=False, cancel_futures=True)
+            self._stores.close()
             self._feed = None
             self._local = None
             if self._local_folder is not None:
@@ -203,25 +209,24 @@ class AlertService:
         server = grpc.aio.server(interceptors=(gate,), options=_OPTIONS)
         servicer: Any = health.aio.HealthServicer()  # type: ignore[attr-defined]
         changes: asyncio.Queue[str | None] = asyncio.Queue()
-        feed = AlertFeed(self._store, executor, changes.put_nowait)
+        feed = AlertFeed(self._stores.alerts, executor, changes.put_nowait)
         await _tell_health(servicer, feed.problem)
         try:
             await feed.connect()
         except StoreUnavailable as error:
             _log.warning("alert service starts without its store", reason=str(error))
-        intake = Intake(self._store, feed)
+        intake = Intake(self._stores.alerts, feed)
         watch = Watch(
-            self._checkpoints,
+            self._stores.checkpoints,
             feed,
             Presence(self._expected, self._silent_after_s, self._clock),
         )
-        calls = (self._store, feed, intake, watch.presence, self._clock)
+        calls = (self._stores.alerts, feed, intake, watch.presence, self._clock)
         undo_s = self._settings.undo_s
-        add_to_server(AlertsServicer(*calls, stopping, self._heartbeat_s, undo_s), server)
-        escalate_after_s = self._settings.escalate_after_s
-        escalator = Escalator(
-            self._store, feed, self._clock, escalate_after_s, self._settings.escalate_priority
-        )
+        self._calls = AlertsServicer(*calls, stopping, self._heartbeat_s, undo_s)
+        add_to_server(self._calls, server)
+        after_s, priority = self._settings.escalate_after_s, self._settings.escalate_priority
+        escalator = Escalator(self._stores.alerts, feed, self._clock, after_s, priority)
         health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
         reflection.enable_server_reflection(
             (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME), server
@@ -234,7 +239,7 @@ class AlertService:
             asyncio.create_task(watch.run()),
             asyncio.create_task(_report_changes(changes, servicer)),
         ]
-        if escalate_after_s:
+        if after_s:
             tasks.append(asyncio.create_task(escalator.run()))
         self._feed = feed
         try:

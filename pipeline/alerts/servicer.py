@@ -217,6 +217,8 @@ def _person(name: str, field: str) -> str:
 def _check_length(field: str, text: str, longest: int) -> None:
     if len(text) > longest:
         raise invalid(field, f"must have at most {longest} characters")
+    if "\0" in text:
+        raise invalid(field, "must not hold the character NUL")
 
 
 def _refused(

@@ -22,6 +22,7 @@ from pipeline.commands.run import play
 from pipeline.config import CameraSettings, CheckpointSettings, LaneSettings
 from pipeline.display import RunDisplay
 from pipeline.rtsp_server import RtspServer, available
+from pipeline.runtime import Runtime
 from pipeline.types import Direction, Hit
 from watchlist.entry import make_entry
 from watchlist.store import open_watchlist
@@ -78,6 +79,7 @@ def demo(
             any_port=True,
             seconds=seconds or length_s,
             alongside=lambda address: _subscriber(address, display),
+            on_start=lambda runtime: _tell_console(runtime, console),
         )
     console.print(
         f"\nEvidence pictures: {data_dir / 'evidence'}\n"
@@ -85,6 +87,14 @@ def demo(
         "[bold]checkpoint run --source rtsp://…[/bold]",
         soft_wrap=True,
     )
+
+
+def _tell_console(runtime: Runtime, console: Console) -> None:
+    """The page that shows all of this in a browser, while the demo runs."""
+    if runtime.console is not None and runtime.console.login_url is not None:
+        console.print(
+            f"[bold]Console[/bold]: {runtime.console.login_url}\n", soft_wrap=True, highlight=False
+        )
 
 
 @contextmanager

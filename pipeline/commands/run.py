@@ -17,7 +17,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from pipeline import config, events
 from pipeline.camera import CameraStatus, StopReason
-from pipeline.config import CameraSettings, CheckpointSettings
+from pipeline.commands.console_link import tell_console
+from pipeline.config import CameraSettings, CheckpointSettings, Role
 from pipeline.display import RunDisplay
 from pipeline.errors import ConfigError, InputError
 from pipeline.recognition import Listener
@@ -90,11 +91,21 @@ def run(
     settings = config.load(config_file) if config_file else settings_for(sources)
     if data_dir is not None:
         settings = settings.model_copy(update={"data_dir": data_dir})
+    if once:  # it ends by itself, and nobody looks on
+        roles = tuple(role for role in settings.roles if role is not Role.CONSOLE)
+        settings = settings.model_copy(update={"roles": roles})
     console = Console()
     output: Output = JsonOutput() if as_json else RunDisplay(console)
     if as_json or not console.is_terminal:
         console = Console(stderr=True)
-    play(settings, output, once=once, any_port=config_file is None, progress_on=console)
+    play(
+        settings,
+        output,
+        once=once,
+        any_port=config_file is None,
+        progress_on=console,
+        on_start=lambda runtime: tell_console(runtime, console),
+    )
 
 
 def settings_for(sources: list[str]) -> CheckpointSettings:
@@ -121,10 +132,12 @@ def play(
     seconds: float | None = None,
     progress_on: Console | None = None,
     alongside: Callable[[str], AbstractContextManager[None]] | None = None,
+    on_start: Callable[[Runtime], None] = lambda runtime: None,
 ) -> None:
     """Run until the sources end, ``seconds`` have passed, or Ctrl-C; then say what it amounted to.
 
-    ``alongside``: entered with the alert service's address while the sources play.
+    ``alongside``: entered with the alert service's address while the sources play. ``on_start``:
+    called once all of it runs.
 
     Raises:
         InputError: a source could not be used, or not wholly; the rest was done.
@@ -135,6 +148,7 @@ def play(
         stop_requests() as stop,
         Runtime(settings, listener, once=once, any_port=any_port) as runtime,
     ):
+        on_start(runtime)
         until_s = None if seconds is None else time.monotonic() + seconds
         address = runtime.alert_address
         company = alongside(address) if alongside and address else nullcontext()

@@ -14,7 +14,15 @@ from pipeline.config.whole import CheckpointSettings
 from pipeline.errors import ConfigError, redact
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_SECRET_KEYS = {"password", "sentinel_password", "token", "key", "secret", "url"}
+_SECRET_KEYS = {
+    "password",
+    "sentinel_password",
+    "postgres_password",
+    "token",
+    "key",
+    "secret",
+    "url",
+}
 
 
 def load(path: Path) -> CheckpointSettings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from pipeline.config.base import Settings
 from pipeline.types import Direction
@@ -57,6 +57,11 @@ class CameraSettings(Settings):
 class RecognitionSettings(Settings):
     """How frames are batched and recognised."""
 
+    device: str = Field(
+        default="auto",
+        pattern=r"^(auto|cpu|cuda(:\d+)?)$",
+        description="auto, cpu, cuda or cuda:N; auto: a GPU where one can be used",
+    )
     threads: int = Field(default=0, ge=0, description="0: as many as there are cores")
     batch_size: int = Field(default=8, ge=1, le=256)
     batch_deadline_s: float = Field(default=0.03, ge=0)
@@ -76,6 +81,14 @@ class RecognitionSettings(Settings):
         if folder is not None and info.data.get("reader") == "openvino":
             raise ValueError('only reader = "paddleocr" takes a model; the shipped one needs none')
         return folder
+
+    @model_validator(mode="after")
+    def _one_reader(self) -> RecognitionSettings:
+        if self.reader == "paddleocr" and self.device.startswith("cuda"):
+            raise ValueError(
+                'reader = "paddleocr" runs on the CPU: leave it out, or set device = "cpu"'
+            )
+        return self
 
 
 class PassageSettings(Settings):

@@ -43,6 +43,11 @@ class AlertSettings(Settings):
     certificate may for the checkpoint of its own name. An alert of ``escalate_priority`` or more
     urgent that nobody has reviewed after ``escalate_after_s`` is escalated; 0: never. A reviewer
     can take a decision back within ``undo_s``; 0: never.
+
+    Alerts lie in the watchlist's Redis, or in the PostgreSQL that ``postgres_url`` names:
+    ``postgresql://user:password@host1,host2/database``, the password here or in
+    ``postgres_password``. Beyond this machine its certificate is verified, unless the URL says
+    ``sslmode``.
     """
 
     listen: str = Field(default="127.0.0.1:50051", pattern=r"^.+:\d{1,5}$")
@@ -54,6 +59,8 @@ class AlertSettings(Settings):
     limits: LimitSettings = LimitSettings()
     escalate_after_s: float = Field(default=300.0, ge=0)
     escalate_priority: int = Field(default=1, ge=1, le=4)
+    postgres_url: str | None = Field(default=None, repr=False, pattern=r"^postgres(ql)?://")
+    postgres_password: str | None = Field(default=None, repr=False)
     undo_s: float = Field(
         default=10.0, ge=0, le=3600, description="in which a reviewer can take a decision back"
     )

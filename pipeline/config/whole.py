@@ -33,7 +33,7 @@ class CheckpointSettings(Settings):
 
     checkpoint: str = Field(default="checkpoint", min_length=1, max_length=64)
     data_dir: Path = Path("var")
-    roles: tuple[Role, ...] = (Role.RECOGNISE, Role.ALERTS)
+    roles: tuple[Role, ...] = (Role.RECOGNISE, Role.ALERTS, Role.CONSOLE)
     cameras: tuple[CameraSettings, ...] = ()
     recognition: RecognitionSettings = RecognitionSettings()
     passages: PassageSettings = PassageSettings()

@@ -21,7 +21,7 @@ from pipeline.convert import alert_from_pb, hit_from_pb, match_kind_to_pb, revie
 from pipeline.convert_history import history_from_pb
 from pipeline.evidence_plate import plate_picture
 from pipeline.readings import readings_of
-from pipeline.types import Alert, Hit, HistoryEvent, MatchKind, ReviewState, WatchlistEntry
+from pipeline.types import Alert, HistoryEvent, Hit, MatchKind, ReviewState, WatchlistEntry
 
 K = TypeVar("K", MatchKind, ReviewState)
 

@@ -31,6 +31,7 @@ from pipeline.console.login import Doors, OneTimeCode
 from pipeline.console.login_limits import LoginLimits
 from pipeline.console.security import Guard
 from pipeline.console.sessions import Sessions
+from pipeline.console.views import Views
 from pipeline.errors import (
     AccessError,
     AlertServiceError,
@@ -110,7 +111,6 @@ def make_app(
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         app.state.link = AlertLink(context.alerts_target)
-        app.state.stopping = anyio.Event()
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_sweep, sessions)
@@ -134,6 +134,8 @@ def make_app(
     app.state.context = context
     app.state.doors = doors
     app.state.static = STATIC
+    app.state.views = Views()
+    app.state.stopping = anyio.Event()
     return Guard(app, settings, sessions, context.tokens, limits, clock, secure=secure)
 
 

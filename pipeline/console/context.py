@@ -32,6 +32,7 @@ from pipeline.clock import Clock
 from pipeline.config import AccessRole, CheckpointSettings
 from pipeline.errors import AuditError, CheckpointError, redact
 from pipeline.health import Health
+from pipeline.meters import Counts
 from watchlist.store import Watchlist
 
 Body = TypeVar("Body", bound=BaseModel)
@@ -47,7 +48,7 @@ class ConsoleContext:
     ``alerts_target``: where its alert service is reached from within. ``still``: a camera's last
     picture as JPEG, occupants blurred; None where there is none. ``archive``: None where this
     process recognises nothing and its data folder holds no passages. ``audit``: the log, opened
-    at the first call and shared from then on.
+    at the first call and shared from then on. ``counts``: what the process counts, for /metrics.
     """
 
     settings: CheckpointSettings
@@ -60,6 +61,7 @@ class ConsoleContext:
     archive: PassageArchive | None
     audit: Callable[[], AuditLog]
     tokens: TokenStore
+    counts: Callable[[], Counts] = Counts
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,26 +12,31 @@ the alert service is away or back, ``logout`` where the session is over.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import AsyncIterator, Sequence
-from typing import Any, Final
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import Any, Final, cast
 
 import anyio
 import grpc
 import structlog
+from anyio.abc import TaskGroup
 from sse_starlette import EventSourceResponse, ServerSentEvent
+from sse_starlette.sse import SendTimeoutError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
 
 from checkpoint.v1 import alerts_pb2 as pb
 from pipeline import events
 from pipeline.alerts.channel import Backoff
 from pipeline.console.alerts_api import alert_json
-from pipeline.console.context import ANY_ROLE, audited, context_of, invalid, require_role
+from pipeline.console.context import ANY_ROLE, invalid, require_role
 from pipeline.console.link import link_of, refusal
 from pipeline.console.login import doors_of
+from pipeline.console.views import record_view
 from pipeline.convert import alert_from_pb
 from pipeline.convert_status import status_from_pb
 
@@ -41,8 +46,6 @@ _PING_S: Final = 10.0
 _SEND_S: Final = 20.0
 _LOOK_S: Final = 5.0
 """How often a follower's session is looked at."""
-_AUDIT_S: Final = 3600.0
-_MOST_VIEWS: Final = 10_000
 _PASSING: Final = frozenset({429, 502, 503})
 _TOLD_AS: Final = {"alert": "alert", "reviewed": "review", "escalated": "escalation"}
 
@@ -62,12 +65,13 @@ class Follower:
         self._live: bool | None = None
         self._backoff = Backoff(0.2, 5.0)
 
-    async def events(self) -> AsyncIterator[ServerSentEvent]:
+    async def events(self) -> AsyncGenerator[ServerSentEvent, None]:
         """What the browser is told; ends with the session, and when the console stops."""
         while True:
             try:
-                async for event in self._stream():
-                    yield event
+                async with contextlib.aclosing(self._stream()) as happens:
+                    async for event in happens:
+                        yield event
                 problem = "the alert service has ended the feed"
             except grpc.aio.AioRpcError as error:
                 refused = refusal(error)
@@ -88,7 +92,7 @@ class Follower:
         self._feed_id, self._after = "", None
         return _event("reset", {})
 
-    async def _stream(self) -> AsyncIterator[ServerSentEvent]:
+    async def _stream(self) -> AsyncGenerator[ServerSentEvent, None]:
         message = pb.SubscribeRequest(
             after_sequence=self._after,
             feed_id=self._feed_id,
@@ -96,23 +100,32 @@ class Follower:
             include_escalations=True,
             include_checkpoints=True,
         )
-        async for response in link_of(self._request).follow(self._request, message):
-            kind = response.WhichOneof("event")
-            if kind == "cursor":
-                self._after = response.cursor.sequence
-                self._feed_id = response.cursor.feed_id
-                if self._live is not True:
-                    self._live = True
-                    self._backoff.reset()
-                    yield _event("state", {"live": True, "problem": None}, self._place())
-            elif kind == "checkpoint":
-                self._after = response.checkpoint.sequence
-                status = events.checkpoint(status_from_pb(response.checkpoint.status))
-                yield _event("checkpoint", status, self._place())
-            elif kind in _TOLD_AS:
-                alert = alert_from_pb(getattr(response, kind))
-                self._after = alert.sequence
-                yield _event(_TOLD_AS[kind], alert_json(alert), self._place())
+        feed = link_of(self._request).follow(self._request, message)
+        async with contextlib.aclosing(feed) as responses:
+            async for response in responses:
+                event = self._told(response)
+                if event is not None:
+                    yield event
+
+    def _told(self, response: pb.SubscribeResponse) -> ServerSentEvent | None:
+        """What the browser gets for one response; nothing for a cursor that tells nothing new."""
+        kind = response.WhichOneof("event")
+        if kind == "cursor":
+            self._after, self._feed_id = response.cursor.sequence, response.cursor.feed_id
+            if self._live is True:
+                return None
+            self._live = True
+            self._backoff.reset()
+            return _event("state", {"live": True, "problem": None}, self._place())
+        if kind == "checkpoint":
+            self._after = response.checkpoint.sequence
+            status = events.checkpoint(status_from_pb(response.checkpoint.status))
+            return _event("checkpoint", status, self._place())
+        if kind in _TOLD_AS:
+            alert = alert_from_pb(getattr(response, kind))
+            self._after = alert.sequence
+            return _event(_TOLD_AS[kind], alert_json(alert), self._place())
+        return None  # of a newer service
 
     def _place(self) -> str:
         return f"{self._feed_id}:{self._after}"
@@ -123,37 +136,36 @@ async def feed(request: Request) -> Response:
     session = require_role(request, *ANY_ROLE)
     said = request.headers.get("last-event-id") or request.query_params.get("after", "")
     feed_id, after = _place(said)
-    await _record_view(request)
+    await record_view(request, "console.feed", "alerts")
+    if request.method == "HEAD":
+        return Response(media_type="text/event-stream")
     follower = Follower(request, feed_id, after)
+    told, telling = anyio.create_memory_object_stream[ServerSentEvent](0)
     sessions, stopping = doors_of(request).sessions, request.app.state.stopping
-    send, receive = anyio.create_memory_object_stream[ServerSentEvent](0)
+
+    async def follow() -> None:
+        async with contextlib.aclosing(follower.events()) as happens:
+            async for event in happens:
+                await told.send(event)
+
+    async def watch() -> None:
+        """Until the console stops or the session ends."""
+        while True:
+            with anyio.move_on_after(_LOOK_S):
+                await stopping.wait()
+                return
+            if not await run_in_threadpool(sessions.lasts, session):
+                await told.send(_event("logout", {"message": "the session is over"}))
+                return
+            await record_view(request, "console.feed", "alerts")
 
     async def push() -> None:
-        """Until the session ends, the console stops, or the browser goes."""
-        async with anyio.create_task_group() as tasks:
+        async with told, anyio.create_task_group() as tasks:
+            for one in (follow, watch):
+                tasks.start_soon(_until, one, tasks)
 
-            async def follow() -> None:
-                async for event in follower.events():
-                    await send.send(event)
-                tasks.cancel_scope.cancel()
-
-            async def watch() -> None:
-                while True:
-                    with anyio.move_on_after(_LOOK_S):
-                        await stopping.wait()
-                        break
-                    if not await run_in_threadpool(sessions.lasts, session):
-                        await send.send(_event("logout", {"message": "the session is over"}))
-                        break
-                    await _record_view(request)
-                tasks.cancel_scope.cancel()
-
-            tasks.start_soon(follow)
-            tasks.start_soon(watch)
-        await send.aclose()
-
-    return EventSourceResponse(
-        receive,
+    return _Events(
+        telling,
         data_sender_callable=push,
         ping=_PING_S,
         sep="\n",
@@ -162,19 +174,22 @@ async def feed(request: Request) -> Response:
     )
 
 
-async def _record_view(request: Request) -> None:
-    """Once for each session and hour: that this person sees the feed."""
-    views: dict[str, float] = request.app.state.views
-    session = require_role(request, *ANY_ROLE)
-    now_s = context_of(request).clock.monotonic()
-    last_s = views.get(session.id)
-    if last_s is not None and now_s - last_s < _AUDIT_S:
-        return
-    await run_in_threadpool(audited, request, "console.feed", "alerts")
-    views.pop(session.id, None)
-    views[session.id] = now_s
-    while len(views) > _MOST_VIEWS:
-        del views[next(iter(views))]
+class _Events(EventSourceResponse):
+    """Cuts a browser that takes nothing, at once and without waiting for what it has not taken."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        except SendTimeoutError:
+            _log.info("a slow browser is cut; it resumes", peer=scope.get("client"))
+            scope.get("checkpoint.abort", lambda: None)()
+        finally:
+            await cast(Any, self.body_iterator).aclose()
+
+
+async def _until(work: Callable[[], Awaitable[None]], tasks: TaskGroup) -> None:
+    await work()
+    tasks.cancel_scope.cancel()
 
 
 def _place(said: str) -> tuple[str, int | None]:

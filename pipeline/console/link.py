@@ -7,7 +7,7 @@ persons do; what it refuses becomes an ``ApiError``.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any, Final
 
 import grpc
@@ -97,7 +97,7 @@ class AlertLink:
 
     async def follow(
         self, request: Request, message: pb.SubscribeRequest
-    ) -> AsyncIterator[pb.SubscribeResponse]:
+    ) -> AsyncGenerator[pb.SubscribeResponse, None]:
         """The feed, as the alert service tells it. gRPC's flow control bounds what waits here.
 
         Raises:

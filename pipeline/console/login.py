@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
@@ -39,11 +39,13 @@ _log = structlog.get_logger(__name__)
 class OneTimeCode:
     """The code in the link that the program prints: it counts once, and then there is another.
 
-    Any thread may ask. ``enabled``: whether a link lets anybody in at all.
+    Any thread may ask. ``enabled``: whether a link lets anybody in at all. ``changed``: called
+    when there is another one.
     """
 
-    def __init__(self, *, enabled: bool) -> None:
+    def __init__(self, *, enabled: bool, changed: Callable[[], None] = lambda: None) -> None:
         self._lock = threading.Lock()
+        self._changed = changed
         self._code = secrets.token_urlsafe(32) if enabled else None
 
     @property
@@ -58,7 +60,8 @@ class OneTimeCode:
             if self._code is None or not hmac.compare_digest(shown.encode(), self._code.encode()):
                 return False
             self._code = secrets.token_urlsafe(32)
-            return True
+        self._changed()
+        return True
 
 
 class Credentials(BaseModel):

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+import anyio
 import structlog
 from cryptography import x509
+from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import cookie_parser
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from pipeline.access import TokenStore
 from pipeline.alerts.limits import CallLimits, peer_key
@@ -55,6 +57,7 @@ METRICS: Final = "/metrics"
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _LARGEST_BODY: Final = 64 * 1024
 _LARGEST: Final = {"/api/watchlist/import": 64 * 1024 * 1024}
+_BODY_S: Final = 20.0
 _LONGEST_TOKEN: Final = 256
 
 
@@ -108,7 +111,7 @@ class Guard:
 
     def __init__(
         self,
-        app: ASGIApp,
+        app: Starlette,
         settings: ConsoleSettings,
         sessions: Sessions,
         tokens: TokenStore,
@@ -124,6 +127,10 @@ class Guard:
         self._limits = CallLimits(settings.limits, clock)
         self._clock = clock
         self._secure = secure
+
+    def request_stop(self) -> None:
+        """End the feeds that are followed; to be called in the event loop."""
+        self._app.state.stopping.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -233,21 +240,28 @@ def _check_csrf(scope: Scope, path: str, session: Session) -> None:
 
 
 def _limited(scope: Scope, path: str, receive: Receive) -> Receive:
-    """``receive``, which refuses a body that is too large.
+    """``receive``, which refuses a body that is too large or does not come.
 
     Raises:
-        ApiError: 413, now where the header says so, else while it is read.
+        ApiError: 413, now where the header says so, else while it is read; 408.
     """
     largest = _LARGEST.get(path, _LARGEST_BODY)
     refused = ApiError(413, "too_large", f"more than {largest} bytes, which are the most here")
     length = Headers(scope=scope).get("content-length", "0")
     if not length.isdecimal() or len(length) > 15 or int(length) > largest:
         raise refused
-    total = 0
+    total, whole = 0, False
 
     async def limited() -> Message:
-        nonlocal total
-        message = await receive()
+        nonlocal total, whole
+        if whole:  # what comes now is the browser's going
+            return await receive()
+        try:
+            with anyio.fail_after(_BODY_S):
+                message = await receive()
+        except TimeoutError:
+            raise ApiError(408, "timeout", f"nothing came for {_BODY_S:g} s") from None
+        whole = not message.get("more_body", False)
         if message["type"] == "http.request":
             total += len(message.get("body", b""))
             if total > largest:

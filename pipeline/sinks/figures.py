@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -12,12 +11,13 @@ from typing import Final
 from checkpoint.v1 import alerts_pb2 as pb
 from pipeline.alerts.records import EventKind, StoredAlert
 from pipeline.convert import match_kind_from_pb, timestamp_from_us
+from pipeline.histogram import Distribution, Histogram
 from pipeline.rollup import CountedAlert, Rollup, RollupError
 from pipeline.sinks.base import NAMES, Event, SinkError
 from pipeline.types import ReviewState
 
-LATENCY_BUCKETS_S: Final = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0)
-"""Upper ends of the buckets of ``FiguresSink.latencies``, beside +Inf."""
+_MOST_CAMERAS: Final = 1000
+_OTHERS: Final = ("other", "other")
 
 
 class FiguresSink:
@@ -32,7 +32,7 @@ class FiguresSink:
         self._rollup = rollup
         self._lock = threading.Lock()
         self._hits: Counter[tuple[str, str]] = Counter()
-        self._latencies: dict[tuple[str, str], list[float]] = {}
+        self._latencies: dict[tuple[str, str], Histogram] = {}
 
     def deliver(self, events: Sequence[Event]) -> None:
         """Count them, all or none."""
@@ -53,20 +53,19 @@ class FiguresSink:
         with self._lock:
             return dict(self._hits)
 
-    def latencies(self) -> Mapping[tuple[str, str], Sequence[float]]:
-        """Since the start, by checkpoint and camera: hits in each bucket and above all, then the
-        sum in seconds."""
+    def latencies(self) -> Mapping[tuple[str, str], Distribution]:
+        """Latencies of new alerts since the start, seconds, by checkpoint and camera."""
         with self._lock:
-            return {key: tuple(values) for key, values in self._latencies.items()}
+            return {key: histogram.read() for key, histogram in self._latencies.items()}
 
     def close(self) -> None:
         """The rollup belongs to whoever made it."""
 
     def _measure(self, alert: CountedAlert, latency_s: float) -> None:
-        empty = [0.0] * (len(LATENCY_BUCKETS_S) + 2)
-        values = self._latencies.setdefault((alert.checkpoint, alert.camera), empty)
-        values[bisect_left(LATENCY_BUCKETS_S, latency_s)] += 1
-        values[-1] += latency_s
+        key = alert.checkpoint, alert.camera
+        if key not in self._latencies and len(self._latencies) >= _MOST_CAMERAS:
+            key = _OTHERS
+        self._latencies.setdefault(key, Histogram()).observe(latency_s)
 
 
 def counted_alert(stored: StoredAlert) -> CountedAlert:

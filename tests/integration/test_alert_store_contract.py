@@ -7,9 +7,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
+from pipeline.alerts.postgres_checkpoints import PostgresCheckpoints
+from pipeline.alerts.postgres_store import PostgresAlertStore
 from pipeline.alerts.records import (
     Act,
     Durability,
@@ -28,30 +31,64 @@ from pipeline.alerts.store import AlertStore, CheckpointStore
 from pipeline.errors import StoreUnavailable
 from pipeline.types import NamedBy
 from tests.integration.alerts_support import RedisServer, redis_server
+from tests.support.postgres_server import PostgresServer, postgres_server
 from watchlist.server import find_server
 
 pytestmark = pytest.mark.redis
 
 
-class Kept:
+class Kept(Protocol):
     """A store of one kind, whose server can be killed and started again on its files."""
 
-    def __init__(self, server: RedisServer, durability: Durability) -> None:
-        self.server = server
-        self.durability = durability
-        client = server.client()
-        made = RedisAlertStore(client, "test")
-        self.alerts: AlertStore = made
-        self.checkpoints: CheckpointStore = RedisCheckpoints(made)
-        self.found = made
+    alerts: AlertStore
+    checkpoints: CheckpointStore
 
-    def restart(self) -> None:
-        self.server.kill()
-        self.server.start()
+    def clear(self) -> None:
+        """Empty the store."""
+
+    def durable(self) -> bool:
+        """Whether it is durable in the way that was asked for."""
+
+    def kill(self) -> None:
+        """kill -9."""
+
+    def start(self) -> None:
+        """Start the server again."""
+
+
+class KeptInRedis:
+    def __init__(self, server: RedisServer, durability: Durability) -> None:
+        self._server = server
+        self._durability = durability
+        self._store = RedisAlertStore(server.client(), "test")
+        self.alerts: AlertStore = self._store
+        self.checkpoints: CheckpointStore = RedisCheckpoints(self._store)
+        self.kill, self.start = server.kill, server.start
+
+    def clear(self) -> None:
+        self._server.client().flushall()
+
+    def durable(self) -> bool:
+        return self._store.durability is self._durability
+
+
+class KeptInPostgres:
+    def __init__(self, server: PostgresServer) -> None:
+        self._server = server
+        self.store = PostgresAlertStore(server.url, "te.st")
+        self.alerts: AlertStore = self.store
+        self.checkpoints: CheckpointStore = PostgresCheckpoints(self.store)
+        self.kill, self.start = server.kill, server.start
+
+    def clear(self) -> None:
+        self._server.execute('DROP SCHEMA IF EXISTS "te.st" CASCADE')
+
+    def durable(self) -> bool:
+        return self.store.durability is Durability.ALWAYS
 
 
 def _always(stack: ExitStack, folder: Path) -> Kept:
-    return Kept(stack.enter_context(redis_server(folder)), Durability.ALWAYS)
+    return KeptInRedis(stack.enter_context(redis_server(folder)), Durability.ALWAYS)
 
 
 def _asked(stack: ExitStack, folder: Path) -> Kept:
@@ -61,10 +98,20 @@ def _asked(stack: ExitStack, folder: Path) -> Kept:
     except StoreUnavailable:
         pytest.skip("WAITAOF needs a redis-server of version 7.2 or later")
     server = redis_server(folder, "--appendfsync", "everysec", at_least=(7, 2))
-    return Kept(stack.enter_context(server), Durability.WAITAOF)
+    return KeptInRedis(stack.enter_context(server), Durability.WAITAOF)
 
 
-STORES: dict[str, Callable[[ExitStack, Path], Kept]] = {"redis": _always, "redis-asked": _asked}
+def _postgres(stack: ExitStack, folder: Path) -> Kept:
+    kept = KeptInPostgres(stack.enter_context(postgres_server()))
+    stack.callback(kept.store.close)
+    return kept
+
+
+STORES: dict[str, Callable[[ExitStack, Path], Kept]] = {
+    "redis": _always,
+    "redis-asked": _asked,
+    "postgres": _postgres,
+}
 
 
 @pytest.fixture(scope="module", params=STORES)
@@ -77,7 +124,7 @@ def server(
 
 @pytest.fixture
 def kept(server: Kept) -> Kept:
-    server.server.client().flushall()
+    server.clear()
     server.alerts.connect()
     return server
 
@@ -107,7 +154,7 @@ def confirm(store: AlertStore, alert_id: str, reviewer: str = "Wang", **how: int
 
 
 def test_it_is_durable_in_the_way_it_says(kept: Kept) -> None:
-    assert kept.found.durability is kept.durability
+    assert kept.durable()
 
 
 def test_hits_get_the_next_numbers_in_order_and_are_known_again(store: AlertStore) -> None:
@@ -331,7 +378,8 @@ def test_what_was_acknowledged_survives_kill_9_with_its_numbers(kept: Kept) -> N
     store.publish([hit(1, 0, b"jpeg"), hit(2)])
     confirm(store, "hit-2")
     feed = store.feed()
-    kept.restart()
+    kept.kill()
+    kept.start()
     assert store.connect() == feed
     assert events(store) == [(1, "hit-1", "hit"), (2, "hit-2", "hit"), (3, "hit-2", "review")]
     assert store.evidence("hit-1") == b"jpeg"
@@ -341,7 +389,7 @@ def test_what_was_acknowledged_survives_kill_9_with_its_numbers(kept: Kept) -> N
 def test_away_is_said_by_every_method_and_passes(kept: Kept) -> None:
     store = kept.alerts
     store.publish([hit(1)])
-    kept.server.kill()
+    kept.kill()
     asked: list[Callable[[], object]] = [
         store.connect,
         store.feed,
@@ -353,13 +401,15 @@ def test_away_is_said_by_every_method_and_passes(kept: Kept) -> None:
         lambda: store.latest(None, 10),
         lambda: store.evidence("hit-1"),
         lambda: list(store.reviewed_before(10**9)),
+        lambda: store.withdraw("hit-1", "Wang", "", 5001, 10),
         kept.checkpoints.checkpoints,
+        lambda: kept.checkpoints.note([StoredCheckpoint("a", "online", 1, b"")]),
         lambda: kept.checkpoints.change(StoredCheckpoint("a", "online", 1, b"")),
     ]
     for ask in asked:
         with pytest.raises(StoreUnavailable, match="away or refuses"):
             ask()
-    kept.server.start()
+    kept.start()
     assert store.connect().last == 1
     assert [one.sequence for one in store.publish([hit(2)])] == [2]
 

@@ -52,7 +52,15 @@ def member(kind: type[StrEnum]) -> st.SearchStrategy[Any]:
     return st.sampled_from(list(kind))
 
 
-EVIDENCE = st.builds(Evidence, path=TEXT, sha256=TEXT, media_s=NUMBER, jpeg=st.binary(max_size=64))
+CORNERS = arrays.arrays(np.float32, (4, 2), elements=st.floats(-9e3, 9e3, width=32))
+EVIDENCE = st.builds(
+    Evidence,
+    path=TEXT,
+    sha256=TEXT,
+    media_s=NUMBER,
+    jpeg=st.binary(max_size=64),
+    plate_corners=maybe(CORNERS),
+)
 PASSAGE = st.builds(
     Passage,
     id=TEXT,

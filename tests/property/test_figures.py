@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from zoneinfo import ZoneInfo
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -83,7 +85,7 @@ def rank(values: Sequence[float], share: float) -> float | None:
     return None
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(
     st.lists(told, max_size=12),
     st.lists(counted, max_size=14),
@@ -130,7 +132,9 @@ def test_figures_say_what_one_would_count_by_hand(
     names = {"gate", "east", "south / gate", "south / east"}
     assert set(found.cameras) <= names
     for place, start in enumerate(found.starts):
-        column = place_of(start, bucket, zone)
+        column = start.astimezone(zone).strftime("%Y-%m-%d")
+        if bucket is Bucket.HOUR:
+            column = start.strftime("%Y-%m-%d %H")
         all_expected = []
         for name in sorted(names):
             seen = [
@@ -190,16 +194,14 @@ def test_buckets_follow_each_other_and_hold_the_time_asked_for(
     starts = starts_of(since, until, bucket, zone)
     assert starts[0] <= since
     assert starts[-2] < until <= starts[-1]
-    lengths = {(b - a).total_seconds() / 3600 for a, b in zip(starts, starts[1:], strict=False)}
+    lengths = {(b - a).total_seconds() / 3600 for a, b in pairwise(starts)}
     assert lengths == {1.0 if bucket is Bucket.HOUR else 24.0}
     assert all(math.isclose(start.timestamp() % 900, 0) for start in starts)
 
 
 def test_days_that_change_the_clocks_have_23_and_25_hours() -> None:
-    from zoneinfo import ZoneInfo
-
     berlin = ZoneInfo("Europe/Berlin")
     begin = datetime(2026, 3, 28, 12, tzinfo=UTC)
     starts = starts_of(begin, begin + timedelta(days=3), Bucket.DAY, berlin)
-    hours = [(b - a) / timedelta(hours=1) for a, b in zip(starts, starts[1:], strict=False)]
+    hours = [(b - a) / timedelta(hours=1) for a, b in pairwise(starts)]
     assert hours == [24, 23, 24, 24]

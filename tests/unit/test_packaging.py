@@ -22,6 +22,7 @@ VARIABLES = {
     "CAMERA_URL": "rtsp://camera/1",
     "CHECKPOINT_NAME": "north",
     "MQTT_PASSWORD": "secret",
+    "POSTGRES_PASSWORD": "secret",
 }
 
 
@@ -94,6 +95,7 @@ def test_base_install_is_light(project: dict) -> None:
         "paddleocr",
         "cluster",
         "sinks",
+        "postgres",
         "bench",
         "dev",
     }

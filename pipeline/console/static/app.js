@@ -2,6 +2,7 @@
 
 import { html, render, useCallback, useEffect, useRef, useState } from "/static/vendor/htm-preact.js";
 import { Api } from "/static/api.js";
+import { ring } from "/static/feed/announce.js";
 import { Feed } from "/static/feed/feed.js";
 import { isTyping, useListen } from "/static/hooks.js";
 import { loadWords, storedLanguage, storeLanguage, translator } from "/static/i18n.js";
@@ -65,7 +66,10 @@ function App() {
       setMe(found);
       setReason(null);
     } catch (error) {
-      if (error.status === 401) setMe(null);
+      if (error.status === 401) {
+        setMe(null);
+        if (currentRoute()[0] === "login") setReason("login.code");
+      }
       else setFailure(error);
     }
   }, []);
@@ -81,7 +85,11 @@ function App() {
     const started = new Feed(api.current);
     started.start();
     setFeed(started);
-    return () => started.stop();
+    const silence = ring(started, sound);
+    return () => {
+      silence();
+      started.stop();
+    };
   }, [me?.csrf]);
 
   async function signOut() {

@@ -1,7 +1,7 @@
 // The bar above every page, the banners below it, and the help.
 
 import { html, useEffect, useRef, useState } from "/static/vendor/htm-preact.js";
-import { clock, countdown, duration } from "/static/format.js";
+import { clock, countdown, duration, plain } from "/static/format.js";
 import { useListen, useModal, useTick } from "/static/hooks.js";
 import { LANGUAGES } from "/static/i18n.js";
 
@@ -155,14 +155,14 @@ function SoundButton({ sound, t }) {
 export function Banners({ feed, me, t, signOut }) {
   useListen(feed);
   const now = useTick(1000);
-  const { status, lostAt, replaced } = feed.link;
+  const { status, lostAt, replaced, problem } = feed.link;
   const left_s = (new Date(me.expires_at).getTime() - now) / 1000;
   return html`<div>
     ${status === "lost" &&
     html`<div class="banner banner--danger" role="alert">
       <span>
         <span aria-hidden="true">✕ </span>
-        ${t("link.banner", { ago: duration((now - lostAt) / 1000, t) })}
+        ${t("link.banner", { ago: duration((now - lostAt) / 1000, t) })} ${plain(problem)}
       </span>
       <button class="button" onClick=${() => feed.reconnect()}>${t("link.now")}</button>
     </div>`}

@@ -77,6 +77,8 @@ def test_a_complete_hit_is_taken() -> None:
     [
         (replace(make_hit(), id=""), "hit.id"),
         (replace(make_hit(), id="x" * 201), "hit.id"),
+        (replace(make_hit(), id="x\0"), "hit.id"),
+        (replace(make_hit(), checkpoint="x\0"), "hit.checkpoint"),
         (replace(make_hit(), checkpoint=""), "hit.checkpoint"),
         (replace(make_hit(), probability=1.5), "hit.probability"),
         (replace(make_hit(), probability=float("nan")), "hit.probability"),

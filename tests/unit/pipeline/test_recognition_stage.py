@@ -25,7 +25,7 @@ class Scripted:
         self.known = {id(one.frame.image): one for one in recognitions}
         self.batches: list[int] = []
 
-    def recognise(self, images: Sequence[ImageBgr]):
+    def recognise(self, images: Sequence[ImageBgr], small=None, known=None):
         self.batches.append(len(images))
         found = [self.known[id(image)] for image in images]
         return [(one.plates, one.vehicles) for one in found]
@@ -108,7 +108,7 @@ def test_a_silent_camera_has_its_passages_closed(tmp_path: Path) -> None:
 
 def test_a_recogniser_that_fails_is_seen(tmp_path: Path) -> None:
     class Failing:
-        def recognise(self, images: Sequence[ImageBgr]):
+        def recognise(self, images: Sequence[ImageBgr], small=None, known=None):
             raise RuntimeError("no such kernel")
 
     mailboxes = Mailboxes(["gate"], staleness_s=60, clock=SystemClock())

@@ -16,6 +16,10 @@ const RETRY_MS = [400, 5_000];
 const TELL_MS = 40; // many events at once are shown in one step
 const LOST_AFTER_MS = 1_500; // a shorter break is not worth a red banner
 
+/** Newest first, by when the alert was received; a decision moves nothing. */
+export const newestFirst = (one, other) =>
+  one.received_at < other.received_at ? 1 : one.received_at > other.received_at ? -1 : 0;
+
 /** Whether an alert stays on top: urgent, not decided, not taken back. */
 export const isPinned = (alert) =>
   alert.priority <= PINNED_PRIORITY && alert.review.state === "unverified" && !alert.retracted;
@@ -31,6 +35,7 @@ export class Feed {
     lostAt: null,
     lastHeardAt: null,
     lastEventAt: null,
+    problem: null, // the server's words for what is wrong behind it
     replaced: false,
   };
   #api;
@@ -63,7 +68,7 @@ export class Feed {
   undecided() {
     if (this.#pinned.version !== this.version) {
       const alerts = [...this.alerts.values()].filter(isPinned);
-      alerts.sort((one, other) => one.priority - other.priority || other.sequence - one.sequence);
+      alerts.sort((one, other) => one.priority - other.priority || newestFirst(one, other));
       this.#pinned = { version: this.version, alerts };
     }
     return this.#pinned.alerts;
@@ -194,12 +199,8 @@ export class Feed {
       signal: this.#stop.signal,
       onHeard: () => {
         this.link.lastHeardAt = Date.now();
-        if (open) return;
+        if (!open) onOpen();
         open = true;
-        onOpen();
-        this.link.status = "live";
-        this.link.lostAt = null;
-        this.#tell();
       },
       onEvent: (event) => this.#event(event),
     });
@@ -213,13 +214,23 @@ export class Feed {
       this.link.replaced = true;
       throw new Error("the feed was replaced"); // ends this stream; #run loads anew
     }
+    const body = JSON.parse(data);
+    if (type === "logout") {
+      this.#stop.abort();
+      this.#api.onSignedOut();
+      return;
+    }
+    this.#state(type === "state" ? body : { live: true });
     const [feedId, sequence] = position(id);
     if (feedId !== null) {
-      if (feedId === this.#position.feedId && sequence <= this.#position.sequence) return;
+      const known = feedId === this.#position.feedId && sequence <= this.#position.sequence;
+      if (known) {
+        this.#tell();
+        return;
+      }
       this.#position = { feedId, sequence };
     }
-    this.link.lastEventAt = Date.now();
-    const body = JSON.parse(data);
+    if (type !== "state") this.link.lastEventAt = Date.now();
     if (type === "checkpoint") this.checkpoints.set(body.checkpoint, body);
     else if (type === "alert" || type === "review" || type === "escalation") {
       const before = this.alerts.get(body.id) ?? null;
@@ -231,11 +242,24 @@ export class Feed {
     this.#tell();
   }
 
+  /** The server follows the alert service, or has lost it. */
+  #state({ live, problem = null }) {
+    const { link } = this;
+    link.problem = problem;
+    if (live) {
+      link.status = "live";
+      link.lostAt = null;
+    } else {
+      link.lostAt ??= Date.now();
+      link.status = "lost";
+    }
+  }
+
   /** Let the oldest go that nobody has to decide any more. */
   #forget() {
     const old = [...this.alerts.values()]
       .filter((alert) => !isPinned(alert))
-      .sort((one, other) => one.sequence - other.sequence);
+      .sort((one, other) => newestFirst(other, one));
     for (const alert of old.slice(0, Math.ceil(MOST / 10))) {
       this.alerts.delete(alert.id);
       this.#told.delete(alert.id);

@@ -14,7 +14,7 @@ export function Windowed({ items, children, reveal, onTop, scroller, ...attribut
   const own = useRef(null);
   const element = scroller ?? own;
   const [view, setView] = useState({ top: 0, height: 800 });
-  const anchor = useRef(null); // {key, offset}: the first row in view
+  const held = useRef([]); // [key, top] of what is in view; empty while the list is at its top
 
   const tops = new Float64Array(items.length + 1);
   for (let place = 0; place < items.length; place += 1) {
@@ -23,15 +23,19 @@ export function Windowed({ items, children, reveal, onTop, scroller, ...attribut
 
   function look() {
     const { scrollTop, clientHeight } = element.current;
-    const first = find(tops, scrollTop);
-    anchor.current =
-      scrollTop > 0 && items[first] ? { key: items[first].key, offset: scrollTop - tops[first] } : null;
+    held.current = scrollTop <= 1 ? [] : inView(scrollTop, clientHeight);
     setView((before) =>
       before.top === scrollTop && before.height === clientHeight
         ? before
         : { top: scrollTop, height: clientHeight },
     );
     onTop?.(scrollTop <= 1);
+  }
+
+  function inView(top, height) {
+    const first = find(tops, top);
+    const last = find(tops, top + height);
+    return items.slice(first, last + 1).map((item, place) => [item.key, tops[first + place]]);
   }
 
   useEffect(() => {
@@ -41,12 +45,17 @@ export function Windowed({ items, children, reveal, onTop, scroller, ...attribut
   }, []);
 
   useLayoutEffect(() => {
-    const held = anchor.current;
-    if (held === null) return;
-    const place = items.findIndex((item) => item.key === held.key);
-    if (place < 0) return;
-    const wanted = tops[place] + held.offset;
-    if (Math.abs(element.current.scrollTop - wanted) > 1) element.current.scrollTop = wanted;
+    if (held.current.length === 0) return;
+    const place = new Map(items.map((item, number) => [item.key, number]));
+    const shifts = held.current
+      .filter(([key]) => place.has(key))
+      .map(([key, top]) => tops[place.get(key)] - top)
+      .sort((one, other) => one - other);
+    // Most of what is in view has been moved so far; a row that was decided has gone elsewhere.
+    const shift = shifts[shifts.length >> 1] ?? 0;
+    if (Math.abs(shift) > 1) element.current.scrollTop += shift;
+    const { scrollTop, clientHeight } = element.current;
+    held.current = inView(scrollTop, clientHeight);
   }, [items]);
 
   useLayoutEffect(() => {
