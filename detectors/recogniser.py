@@ -77,6 +77,11 @@ class Recogniser:
     close_up: SceneDetector | None = None
 
     @property
+    def device(self) -> str:
+        """Where it runs: ``cpu``, or a GPU as torch names it."""
+        return "cpu"
+
+    @property
     def input_side(self) -> int | None:
         """Longer side of the pictures that detection works on; None where others may not scale."""
         return self.detector.options.side if isinstance(self.detector, SceneNet) else None

@@ -70,6 +70,14 @@ _KEPT_PAGES: Final = 4_096  # of 4 KiB: left free in the file for the next passa
 _GLOB_CLASS: Final = str.maketrans({"[": "[[]"})
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a passage stands in the order of their ends: a page goes on behind it."""
+
+    ended_at: datetime
+    row: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class KeptPassage:
     """A passage in the archive; ``row`` is its place in the order of first arrival."""
@@ -77,6 +85,11 @@ class KeptPassage:
     row: int
     passage: Passage
     has_hit: bool
+
+    @property
+    def place(self) -> Place:
+        """Its place in the order of their ends."""
+        return Place(self.passage.ended_at, self.row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +155,7 @@ class PassageArchive:
         vehicle_class: VehicleClass | None = None,
         vehicle_colour: VehicleColour | None = None,
         with_hit: bool | None = None,
-        before: KeptPassage | None = None,
+        before: Place | None = None,
         limit: int = 100,
     ) -> list[KeptPassage]:
         """Passages that fit everything asked for, the latest first.
@@ -150,36 +163,37 @@ class PassageArchive:
         Args:
             plate: a normalised plate, or a pattern: ``?`` is one character, ``*`` any number.
             since, until: ended from ``since`` on, and before ``until``.
-            before: the last one of the page before: go on behind it.
+            before: place of the last one of the page before: go on behind it.
         """
-        wanted: list[tuple[str, object]] = []
-        if plate is not None and ("?" in plate or "*" in plate):
-            wanted.append(("plate GLOB ?", plate.translate(_GLOB_CLASS)))
-        elif plate is not None:
-            wanted.append(("plate = ?", plate))
-        if since is not None:
-            wanted.append(("ended_us >= ?", _us(since)))
-        if until is not None:
-            wanted.append(("ended_us < ?", _us(until)))
-        columns = {
-            "plate_class": plate_class,
-            "vehicle_class": vehicle_class,
-            "vehicle_colour": vehicle_colour,
-        }
-        wanted += [(f"{name} = ?", value.value) for name, value in columns.items() if value]
-        if with_hit is not None:
-            wanted.append(("has_hit = ?", int(with_hit)))
+        conditions, values = _where(
+            plate, cameras, since, until, plate_class, vehicle_class, vehicle_colour, with_hit
+        )
         if before is not None:
-            wanted.append(("(ended_us, row) < (?, ?)", (_us(before.passage.ended_at), before.row)))
-        conditions = [condition for condition, _ in wanted]
-        values: list[object] = []
-        for _, value in wanted:
-            values += value if isinstance(value, tuple) else (value,)
-        if cameras:
-            conditions.append(f"camera IN ({', '.join('?' * len(cameras))})")
-            values += cameras
+            conditions.append("(ended_us, row) < (?, ?)")
+            values += (_us(before.ended_at), before.row)
         where = " AND ".join(conditions) or "1"
         return self._kept(f"{where} ORDER BY ended_us DESC, row DESC LIMIT ?", (*values, limit))
+
+    def count(
+        self,
+        plate: str | None = None,
+        *,
+        cameras: Sequence[str] = (),
+        since: datetime | None = None,
+        until: datetime | None = None,
+        plate_class: PlateClass | None = None,
+        vehicle_class: VehicleClass | None = None,
+        vehicle_colour: VehicleColour | None = None,
+        with_hit: bool | None = None,
+    ) -> int:
+        """How many passages are kept, of those that fit everything asked for; see ``search``."""
+        conditions, values = _where(
+            plate, cameras, since, until, plate_class, vehicle_class, vehicle_colour, with_hit
+        )
+        where = " AND ".join(conditions) or "1"
+        query = f"SELECT count(*) FROM passages WHERE {where}"  # noqa: S608
+        with self._database.reading() as connection:
+            return int(connection.execute(query, values).fetchone()[0])
 
     def get(self, passage_id: str) -> KeptPassage | None:
         """One passage by its id, or None."""
@@ -195,11 +209,6 @@ class PassageArchive:
             query = "SELECT ifnull(min(row), 1), ifnull(max(row), 0) FROM passages"
             first, last = connection.execute(query).fetchone()
         return int(first), int(last)
-
-    def count(self) -> int:
-        """How many passages are kept."""
-        with self._database.reading() as connection:
-            return int(connection.execute("SELECT count(*) FROM passages").fetchone()[0])
 
     def hours(self, since: datetime, until: datetime) -> list[PassageHour]:
         """What was counted in the hours that begin from ``since`` on and before ``until``."""
@@ -289,6 +298,42 @@ class PassageArchive:
         with self._database.reading() as connection:
             rows = connection.execute(query, values).fetchall()
         return list(_parsed(rows, self.path))
+
+
+def _where(
+    plate: str | None,
+    cameras: Sequence[str],
+    since: datetime | None,
+    until: datetime | None,
+    plate_class: PlateClass | None,
+    vehicle_class: VehicleClass | None,
+    vehicle_colour: VehicleColour | None,
+    with_hit: bool | None,
+) -> tuple[list[str], list[object]]:
+    """What a search asks for, as SQL conditions with their values."""
+    wanted: list[tuple[str, object]] = []
+    if plate is not None and ("?" in plate or "*" in plate):
+        wanted.append(("plate GLOB ?", plate.translate(_GLOB_CLASS)))
+    elif plate is not None:
+        wanted.append(("plate = ?", plate))
+    if since is not None:
+        wanted.append(("ended_us >= ?", _us(since)))
+    if until is not None:
+        wanted.append(("ended_us < ?", _us(until)))
+    columns = {
+        "plate_class": plate_class,
+        "vehicle_class": vehicle_class,
+        "vehicle_colour": vehicle_colour,
+    }
+    wanted += [(f"{name} = ?", value.value) for name, value in columns.items() if value]
+    if with_hit is not None:
+        wanted.append(("has_hit = ?", int(with_hit)))
+    conditions = [condition for condition, _ in wanted]
+    values = [value for _, value in wanted]
+    if cameras:
+        conditions.append(f"camera IN ({', '.join('?' * len(cameras))})")
+        values += cameras
+    return conditions, values
 
 
 def _parsed(rows: Iterable[tuple[int, bytes, int]], path: Path) -> Iterator[KeptPassage]:

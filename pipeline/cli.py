@@ -22,6 +22,7 @@ from pipeline.commands import (
     audit,
     bench,
     certs,
+    cluster,
     demo,
     evidence,
     recognise,
@@ -45,6 +46,7 @@ app.add_typer(watchlist.app, name="watchlist", help="The governed list of wanted
 app.add_typer(alerts.app, name="alerts", help="Watch and review alerts.")
 app.add_typer(audit.app, name="audit", help="The record of who did what, and why.")
 app.add_typer(evidence.app, name="evidence", help="The pictures that hits are judged by.")
+app.add_typer(cluster.app, name="cluster", help="The nodes of a cluster, and their cameras.")
 app.add_typer(access.app, name="access", help="The tokens that name persons and give them roles.")
 app.add_typer(certs.app, name="certs", help="Certificates for a first set-up.")
 app.add_typer(bench.app, name="bench", help="Measure accuracy and speed on your own data.")

@@ -14,13 +14,13 @@ import time
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Literal
+from typing import Any
 
 from pipeline import logs
 from pipeline.cluster_records import ClusterState, NodeReport, Orders
 from pipeline.config import CheckpointSettings
 from pipeline.errors import CheckpointError, ClusterError, ConfigError
-from pipeline.leader import Answer, Machine, Outcome, Worker
+from pipeline.fleet import Answer, Machine, Outcome, Question, Worker
 from pipeline.node import Node
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -134,7 +134,7 @@ class RayWorker:
         self._actor = actor
         self._asked: Any = None
 
-    def ask(self, what: Literal["start", "beat", "stop"], *arguments: object) -> None:
+    def ask(self, what: Question, *arguments: object) -> None:
         """Put a question."""
         self._asked = getattr(self._actor, what).remote(*arguments)
 
@@ -237,7 +237,9 @@ class RayFleet:
         return self._draining
 
     def close(self) -> None:
-        """Take the board away, and leave."""
+        """Take the board away, and leave; the second call changes nothing."""
+        if not ray.is_initialized():
+            return
         with suppress(RayError, ValueError):
             ray.kill(self._board)
         ray.shutdown()

@@ -6,6 +6,7 @@ has it to the alert service.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -68,17 +69,16 @@ class Tally:
     decoded: int = 0
     recognised: int = 0
     dropped: Mapping[str, int] = field(default_factory=dict)
+    skipped: Mapping[str, int] = field(default_factory=dict)
     passages: int = 0
     hits: int = 0
 
     def __add__(self, other: Tally) -> Tally:
-        dropped = dict(self.dropped)
-        for cause, count in other.dropped.items():
-            dropped[cause] = dropped.get(cause, 0) + count
         return Tally(
             self.decoded + other.decoded,
             self.recognised + other.recognised,
-            dropped,
+            dict(Counter(self.dropped) + Counter(other.dropped)),
+            dict(Counter(self.skipped) + Counter(other.skipped)),
             self.passages + other.passages,
             self.hits + other.hits,
         )

@@ -36,6 +36,7 @@ from pipeline.config import CameraSettings
 from pipeline.detached import DetachedSource
 from pipeline.errors import CheckpointError, InputError, SourceError, redact
 from pipeline.mailbox import Mailboxes
+from pipeline.media import Decoder
 from pipeline.source import EndOfMedia, Sample, Source, display_name, is_live, open_source
 from pipeline.types import Frame
 
@@ -59,6 +60,7 @@ class CameraWorker:
         mailboxes: where sampled frames go; the camera's mailbox is made if it is missing and
             closed when the camera stops.
         attention: decides which frames are left out; None: none are.
+        decoder: what decodes videos; None: the CPU.
         pace: play a file at its own speed, as a live camera would: its frames may be dropped.
         loop: begin a file again at its end; media time goes on.
         clock, opener, wait, rng: seams for tests. ``opener`` opens the source, which is then
@@ -72,6 +74,7 @@ class CameraWorker:
         mailboxes: Mailboxes,
         *,
         attention: Attention | None = None,
+        decoder: Decoder | None = None,
         pace: bool = False,
         loop: bool = False,
         clock: Clock | None = None,
@@ -84,6 +87,7 @@ class CameraWorker:
         self._mailboxes = mailboxes
         self._mailboxes.add(settings.name)
         self._attention = attention
+        self._decoder = decoder
         self._live = is_live(settings.source)
         self._pace = pace and not self._live
         self._loop = loop and not self._live
@@ -354,6 +358,7 @@ class CameraWorker:
             connect_timeout_s=self._settings.connect_timeout_s,
             stall_timeout_s=self._settings.stall_timeout_s,
             attention=self._attention,
+            decoder=self._decoder,
         )
 
     def _open_live(self) -> Source:

@@ -1,6 +1,6 @@
 """Leads the nodes of a cluster: keeps a pipeline on each, and brings them to follow orders. No Ray.
 
-What a cluster is made of comes through :class:`Fleet`; ``pipeline/cluster.py`` is Ray's. Every node
+What a cluster is made of comes through ``pipeline/fleet.py``. Every node
 gets all its orders with every beat and answers with its report; what moves where is decided in
 ``pipeline/steering.py``. A leader that starts finds the pipelines that still run, and goes on.
 """
@@ -8,11 +8,9 @@ gets all its orders with every beat and answers with its report; what moves wher
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self
+from typing import Self
 
 import structlog
 
@@ -29,8 +27,9 @@ from pipeline.cluster_records import (
 from pipeline.config import CheckpointSettings
 from pipeline.errors import ClusterError, ConfigError, ShutdownError
 from pipeline.events import Summary
+from pipeline.fleet import Fleet, Machine, Outcome, Question, Worker
 from pipeline.health import Health
-from pipeline.node import node_settings
+from pipeline.node import node_settings, ordered_camera
 from pipeline.recognition import Listener, Told
 from pipeline.steering import NodeView, Steering
 from pipeline.types import Passage
@@ -40,78 +39,6 @@ _LOOK_S = 0.5  # for nodes that come and go
 _RETRY_S = 5.0
 _STOP_GRACE_S = 3.0
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """A node of the cluster; ``id`` is new whenever it joins, ``name`` is not."""
-
-    name: str
-    id: str
-    address: str
-    alive: bool
-    resources: Mapping[str, float] = field(default_factory=dict)
-
-
-class Outcome(StrEnum):
-    """What became of a question to a node."""
-
-    ANSWERED = "answered"
-    UNAVAILABLE = "unavailable"
-    """It could not be reached; it may be there."""
-    ENDED = "ended"
-    """The node's pipeline is no more."""
-    FAILED = "failed"
-    """The question itself failed, a mistake of ours."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What became of a question, with what was answered, or why there is no answer."""
-
-    outcome: Outcome
-    value: Any = None
-    problem: str = ""
-
-
-class Worker(Protocol):
-    """A node's pipeline from afar; one question at a time."""
-
-    def ask(self, what: Literal["start", "beat", "stop"], *arguments: object) -> None:
-        """Put a question; one that still waits for its answer is given up."""
-        ...
-
-    def answer(self) -> Answer | None:
-        """What became of the question; None while it waits. Never blocks."""
-        ...
-
-    def kill(self) -> None:
-        """End the pipeline at once."""
-        ...
-
-
-class Fleet(Protocol):
-    """What a cluster is made of."""
-
-    def machines(self) -> Sequence[Machine]:
-        """Every node, with those that have left."""
-        ...
-
-    def worker(self, machine: Machine, gpus: float) -> Worker:
-        """The pipeline on a node: the one that runs there, or a new one."""
-        ...
-
-    def post(self, state: ClusterState) -> frozenset[str]:
-        """Let others see the state; the names of the nodes that are to be drained.
-
-        Raises:
-            ClusterError: another process leads by now.
-        """
-        ...
-
-    def close(self) -> None:
-        """Let go of the cluster."""
-        ...
 
 
 @dataclass(slots=True)
@@ -137,7 +64,7 @@ class _Member:
     def tally(self) -> Tally:
         return self.before + self.report.tally if self.report else self.before
 
-    def ask(self, what: Literal["start", "beat", "stop"], *arguments: object) -> None:
+    def ask(self, what: Question, *arguments: object) -> None:
         if self.worker is not None:
             self.worker.ask(what, *arguments)
             self.asked = what
@@ -181,7 +108,10 @@ class Leader:
         self._members: dict[str, _Member] = {}
         self._draining: frozenset[str] = frozenset()
         self._steering = Steering(
-            settings.cameras, settings.cluster, settings.passages.reopen_within_s, once=once
+            [ordered_camera(camera) for camera in settings.cameras],
+            settings.cluster,
+            settings.passages.reopen_within_s,
+            once=once,
         )
         self._looked_s = 0.0
         self._was_ready = False
@@ -474,7 +404,7 @@ class Leader:
             if node.state in (NodeState.LOST, NodeState.SILENT):
                 problems[f"node {node.node}"] = f"is {node.state}; its cameras are read elsewhere"
         unplaced = [place.camera for place in state.cameras if place.node is None]
-        if unplaced and self._was_ready and not self._steering.ended():
+        if unplaced and self._steering.began and not self._steering.ended():
             problems["cluster"] = f"nobody reads {', '.join(unplaced[:10])}: no node is ready"
         for component in self._reported - set(problems):
             self._health.report(component, None)
@@ -491,6 +421,7 @@ class Leader:
             passages=self._passages.count,
             hits=self._hits.count,
             wall_s=self._clock.monotonic() - self._started_s,
+            skipped=dict(tally.skipped),
         )
 
     def _needs(self) -> str:

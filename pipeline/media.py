@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from av.codec.hwaccel import HWAccel
+from av.video.frame import VideoFrame
+
 from pipeline.types import ImageBgr
 
 
@@ -24,6 +27,18 @@ class Sample:
     image: ImageBgr = field(repr=False)
     small: ImageBgr | None = field(default=None, repr=False)
     arrived_s: float | None = None
+
+
+class Decoder(Protocol):
+    """Decodes elsewhere than on the CPU; see :class:`pipeline.gpu_source.GpuDecoder`."""
+
+    def hwaccel(self) -> HWAccel | None:
+        """What a container is to be opened with."""
+        ...
+
+    def picture(self, frame: VideoFrame) -> ImageBgr:
+        """A decoded frame, upright, as what goes where a BGR picture would."""
+        ...
 
 
 class Source(Protocol):

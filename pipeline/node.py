@@ -11,33 +11,36 @@ import re
 import threading
 import uuid
 from collections import deque
-from collections.abc import Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
 from pipeline.camera import CameraState, CameraStatus, StopReason
 from pipeline.clock import Clock, SystemClock
 from pipeline.cluster_records import CameraReport, Duty, NodeReport, Order, Orders, Tally
-from pipeline.config import CheckpointSettings, Role
+from pipeline.config import CameraSettings, CheckpointSettings, Role, Settings
 from pipeline.errors import CheckpointError, ConfigError
 from pipeline.handover import Boundary, Gate
 from pipeline.recognition import Listener, Recognition
 from pipeline.runtime import Runtime
+from pipeline.source import is_live, local_path
 from pipeline.types import Hit, Passage
 
 _TICK_S = 0.1
 _MOST_EVENTS = 50_000
 _CUT_OFF_SHARE = 0.8  # of silent_after_s: whoever stops must have stopped when others begin
 _log = structlog.get_logger(__name__)
+Model = TypeVar("Model", bound=Settings)
 
 
 def node_settings(settings: CheckpointSettings, node: str, target: str) -> CheckpointSettings:
     """What a node's pipeline runs with: a data folder of its own, and hits go to ``target``."""
+    settings = _from_anywhere(settings)
     folder = settings.data_dir / "nodes" / re.sub(r"[^\w.-]+", "-", node)
     return settings.model_copy(
         update={
@@ -48,6 +51,25 @@ def node_settings(settings: CheckpointSettings, node: str, target: str) -> Check
             "sinks": type(settings.sinks)(),
         }
     )
+
+
+def ordered_camera(camera: CameraSettings) -> CameraSettings:
+    """A camera as nodes are told of it: a file by its whole path."""
+    if is_live(camera.source):
+        return camera
+    return camera.model_copy(update={"source": str(local_path(camera.source).absolute())})
+
+
+def _from_anywhere(settings: Model) -> Model:
+    """The same with whole paths: a node's pipeline runs in another folder."""
+    update: dict[str, object] = {}
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, Path):
+            update[name] = value.absolute()
+        elif isinstance(value, Settings):
+            update[name] = _from_anywhere(value)
+    return settings.model_copy(update=update)
 
 
 @dataclass(slots=True)
@@ -262,10 +284,8 @@ class Node:
         for name, camera in self._cameras.items():
             status = statuses.get(name) or camera.status
             if status is not None:
-                plain = replace(status, dropped=dict(status.dropped))
-                cameras.append(
-                    CameraReport(name, self._duty(camera), plain, camera.boundary, camera.ended)
-                )
+                duty, plain = self._duty(camera), _plain(status)
+                cameras.append(CameraReport(name, duty, plain, camera.boundary, camera.ended))
         tally = sum((_tally_of(status) for status in statuses.values()), self._departed)
         tally = replace(
             tally,
@@ -327,7 +347,14 @@ class _alone_in:  # noqa: N801 - a context manager
 
 
 def _tally_of(status: CameraStatus) -> Tally:
-    return Tally(decoded=status.decoded, dropped=dict(status.dropped))
+    return Tally(status.decoded, 0, dict(status.dropped), dict(status.skipped))
+
+
+def _plain(status: CameraStatus) -> CameraStatus:
+    """As it can travel, and without a picture."""
+    return replace(
+        status, dropped=dict(status.dropped), skipped=dict(status.skipped), last_passage=None
+    )
 
 
 def _without_picture(record: Passage | Hit) -> Passage | Hit:
@@ -344,8 +371,3 @@ def _version() -> str:
         return version("checkpoint-vehicles")
     except PackageNotFoundError:
         return "unknown"
-
-
-def problems_of(node: str, problems: Mapping[str, str]) -> dict[str, str]:
-    """A node's problems, each under a name that tells whose it is."""
-    return {f"{node}: {component}": problem for component, problem in problems.items()}

@@ -18,7 +18,8 @@ from pipeline.attention import Attentions
 from pipeline.batching import Batcher
 from pipeline.clock import Clock
 from pipeline.passage import PassageBuilder
-from pipeline.types import Frame, Passage, PlateDetection, PlateRead, Recognition
+from pipeline.tracking import KnownRead
+from pipeline.types import Frame, Passage, PlateDetection, PlateRead, ReadPlate, Recognition
 
 _IDLE_S = 0.25
 _log = structlog.get_logger(__name__)
@@ -28,20 +29,26 @@ _log = structlog.get_logger(__name__)
 class FrameTimes:
     """How long one frame took, in seconds: to be decoded, to be taken, to be recognised.
 
-    ``decode_s`` runs from its arrival; the three together are from arrival to its reads.
+    ``decode_s`` runs from its arrival; the three together are from arrival to its reads, of which
+    there were ``reads``.
     """
 
     camera: str
     decode_s: float
     wait_s: float
     recognise_s: float
+    reads: int
 
     @classmethod
-    def of(cls, frame: Frame, taken_s: float, recognised_s: float) -> FrameTimes:
+    def of(cls, frame: Frame, taken_s: float, recognised_s: float, reads: int) -> FrameTimes:
         """Those of a frame that was taken and recognised at these monotonic seconds."""
         ready_s = frame.ready_s or frame.arrived_s
         return cls(
-            frame.camera, ready_s - frame.arrived_s, taken_s - ready_s, recognised_s - taken_s
+            frame.camera,
+            ready_s - frame.arrived_s,
+            taken_s - ready_s,
+            recognised_s - taken_s,
+            reads,
         )
 
     @property
@@ -169,7 +176,12 @@ class RecognitionStage:
         self.recognised += len(frames)
         if self._on_times is not None:
             now_s = self._clock.monotonic()
-            self._on_times([FrameTimes.of(frame, taken_s, now_s) for frame in frames])
+            self._on_times(
+                [
+                    FrameTimes.of(frame, taken_s, now_s, _fresh(plates))
+                    for frame, (plates, _) in zip(frames, scenes, strict=True)
+                ]
+            )
         self._emit(passages)
 
     def _close_silent(self) -> None:
@@ -182,3 +194,8 @@ class RecognitionStage:
     def _emit(self, passages: Sequence[Passage]) -> None:
         if passages:
             self._on_passages(passages)
+
+
+def _fresh(plates: Sequence[ReadPlate]) -> int:
+    """How many of a frame's plates were read in it."""
+    return sum(not isinstance(plate.read, KnownRead) for plate in plates)

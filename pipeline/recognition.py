@@ -27,6 +27,7 @@ from pipeline.ingest import CameraWorker
 from pipeline.late import LATE_FILE, LateMatching, LateQueue
 from pipeline.mailbox import Mailboxes
 from pipeline.matching import Matcher
+from pipeline.media import Decoder
 from pipeline.meters import Meters
 from pipeline.outbox import Outbox
 from pipeline.passage import PassageBuilder
@@ -97,11 +98,25 @@ def list_state(watchlist: Watchlist) -> tuple[int, float]:
     return state.version, state.age_s
 
 
-def _origin(settings: CheckpointSettings) -> Origin:
+def _decoder(recogniser: Recogniser) -> Decoder | None:
+    """What decodes for a recogniser: its GPU, so that pictures need not be brought there."""
+    if recogniser.device == "cpu":
+        return None
+    from pipeline.gpu_source import GpuDecoder
+
+    return GpuDecoder(recogniser.device)
+
+
+def _origin(settings: CheckpointSettings, recogniser: Recogniser) -> Origin:
     """What the evidence's manifests say of this process."""
     recognition = settings.recognition
-    names = ["colour"] if recognition.scene_weights else ["scene", "colour"]
-    if recognition.reader_model is None:
+    on_gpu = recogniser.device != "cpu"
+    names = ["colour"]
+    if recognition.scene_weights is None:
+        names.insert(0, "scene_state" if on_gpu else "scene")
+    if on_gpu:
+        names.append("reader_state")
+    elif recognition.reader_model is None:
         names.append("reader" if recognition.reader == "openvino" else "reader_ppocr")
     own = [path for path in (recognition.scene_weights, recognition.reader_model) if path]
     return Origin(
@@ -150,7 +165,7 @@ class Recognition:
             settings.evidence_quality,
             settings.blur_occupants,
             originals=data_dir / UNBLURRED_FOLDER if settings.keep_unblurred else None,
-            origin=_origin(settings),
+            origin=_origin(settings, recogniser),
             list_version=lambda: watchlist.seen_version,
             clock=clock,
         )
@@ -164,12 +179,15 @@ class Recognition:
             everything=once,
         )
 
+        decoder = _decoder(recogniser)
+
         def new_worker(camera: CameraSettings) -> CameraWorker:
             attention = self._attentions.of(camera)
             return CameraWorker(
                 camera,
                 self.mailboxes,
                 attention=attention,
+                decoder=decoder,
                 pace=not once,
                 loop=not once,
                 clock=clock,

@@ -69,7 +69,8 @@ class RtspServer:
     """The server as a child process; it ends with its parent.
 
     ``mounts`` maps each mount point's name to an H.264 file. With ``user`` and ``password``
-    the server asks for them (RTSP basic authentication). The port stays the same over
+    the server asks for them (RTSP basic authentication). ``shared``: all clients of a mount
+    point see the same pictures at a time, as of a camera. The port stays the same over
     :meth:`restart`. Usable as a context manager.
     """
 
@@ -80,10 +81,12 @@ class RtspServer:
         port: int | None = None,
         user: str | None = None,
         password: str | None = None,
+        shared: bool = False,
     ) -> None:
         self.port = port or free_port()
         self._mounts = dict(mounts)
         self._user, self._password = user, password
+        self._shared = shared
         self._child: subprocess.Popen[str] | None = None
 
     def url(self, mount: str, *, user: str | None = None, password: str | None = None) -> str:
@@ -101,6 +104,8 @@ class RtspServer:
         command = [SYSTEM_PYTHON, "-I", str(Path(__file__).resolve()), "--port", str(self.port)]
         if self._user:
             command += ["--user", self._user]
+        if self._shared:
+            command.append("--shared")
         command += [f"{name}={path}" for name, path in self._mounts.items()]
         child = subprocess.Popen(
             command,
@@ -258,6 +263,7 @@ def _serve(arguments: argparse.Namespace) -> None:
             "caps=video/x-h264,stream-format=byte-stream,alignment=au "
             "! rtph264pay name=pay0 pt=96 config-interval=0 )"
         )
+        factory.set_shared(arguments.shared)
         if arguments.user:
             roles = GstRtspServer.RTSPPermissions()
             roles.add_permission_for_role("viewer", "media.factory.access", True)
@@ -287,6 +293,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8554)
     parser.add_argument("--address", default="127.0.0.1")
     parser.add_argument("--user", help="ask for this user; its password is read from stdin")
+    parser.add_argument("--shared", action="store_true", help="one stream for all clients")
     _serve(parser.parse_args())
 
 

@@ -20,7 +20,7 @@ from av.container import InputContainer
 
 from pipeline.attention import Attention
 from pipeline.errors import CheckpointError, InputError, SourceError, redact
-from pipeline.media import EndOfMedia, Sample, Source
+from pipeline.media import Decoder, EndOfMedia, Sample, Source
 from pipeline.types import ImageBgr
 from pipeline.video import VideoSource, reason_of
 
@@ -168,18 +168,22 @@ def open_source(
     connect_timeout_s: float = 5.0,
     stall_timeout_s: float = 4.0,
     attention: Attention | None = None,
+    decoder: Decoder | None = None,
 ) -> Source:
     """Open a stream, a video file, a folder of pictures or one picture.
 
     Opening a stream blocks for at most about twice ``connect_timeout_s``, a read of it for
     ``stall_timeout_s``. ``attention`` decides which frames of a video are left out; None: none.
+    ``decoder``: what decodes videos; None: the CPU.
 
     Raises:
         InputError: the source cannot be used as it is, and trying again will not help.
         SourceError: the stream cannot be reached now.
     """
     if is_live(source):
-        return _open_stream(source, sample_fps, connect_timeout_s, stall_timeout_s, attention)
+        return _open_stream(
+            source, sample_fps, connect_timeout_s, stall_timeout_s, attention, decoder
+        )
     path = local_path(source)
     if path.is_dir():
         return PictureSource(list_pictures(path), sample_fps)
@@ -190,7 +194,11 @@ def open_source(
     try:
         # "file:" keeps a name with a colon from being taken for a protocol, and the whitelist
         # keeps a playlist that poses as a video from opening addresses.
-        container = av.open(f"file:{path}", options={"protocol_whitelist": "file"})
+        container = av.open(
+            f"file:{path}",
+            options={"protocol_whitelist": "file"},
+            hwaccel=decoder.hwaccel() if decoder else None,
+        )
     except av.error.FFmpegError as error:
         if isinstance(error, av.error.PermissionError):
             raise InputError(f"{path}: may not be read; check its permissions") from None
@@ -198,7 +206,7 @@ def open_source(
             f"{path}: is no video that can be decoded, or is cut off ({reason_of(error)}); "
             "name a video file, a folder of pictures or an rtsp:// address"
         ) from None
-    return _video(container, str(path), sample_fps, attention, live=False)
+    return _video(container, str(path), sample_fps, attention, decoder, live=False)
 
 
 def _open_stream(
@@ -207,6 +215,7 @@ def _open_stream(
     connect_timeout_s: float,
     stall_timeout_s: float,
     attention: Attention | None,
+    decoder: Decoder | None,
 ) -> VideoSource:
     name = display_name(source)
     options: dict[str, str] = {}
@@ -219,12 +228,17 @@ def _open_stream(
             "fpsprobesize": "0",
         }
     try:
-        container = av.open(source, options=options, timeout=(connect_timeout_s, stall_timeout_s))
+        container = av.open(
+            source,
+            options=options,
+            timeout=(connect_timeout_s, stall_timeout_s),
+            hwaccel=decoder.hwaccel() if decoder else None,
+        )
     except av.error.ProtocolNotFoundError:
         raise InputError(f"{name}: unknown kind of address; use rtsp://host/path") from None
     except (av.error.FFmpegError, ValueError) as error:
         raise SourceError(f"{name}: {_advice(error, connect_timeout_s)}") from None
-    return _video(container, name, sample_fps, attention, live=True)
+    return _video(container, name, sample_fps, attention, decoder, live=True)
 
 
 def _video(
@@ -232,6 +246,7 @@ def _video(
     name: str,
     sample_fps: float,
     attention: Attention | None,
+    decoder: Decoder | None,
     *,
     live: bool,
 ) -> VideoSource:
@@ -239,7 +254,7 @@ def _video(
         container.close()
         kind: type[CheckpointError] = SourceError if live else InputError
         raise kind(f"{name}: holds no video that can be decoded; name another stream or file")
-    return VideoSource(container, name, sample_fps, attention, live=live)
+    return VideoSource(container, name, sample_fps, attention, decoder, live=live)
 
 
 def _advice(error: Exception, timeout_s: float) -> str:

@@ -98,6 +98,8 @@ class Steering:
         self._courses = {camera.name: _Course(camera, is_live(camera.source)) for camera in cameras}
         self._began_s: float | None = None
         self._before_s = 0.0
+        self.began = False
+        """Whether any camera has had a node yet."""
 
     def told(self, passage: Passage) -> None:
         """A passage has reached the leader: no other node is to tell it again."""
@@ -239,11 +241,11 @@ class Steering:
 
     def _awaits_nodes(self, nodes: Mapping[str, NodeView], now_s: float) -> bool:
         """At the start, wait for those that are just starting: else all would move at once."""
-        if any(course.owner for course in self._courses.values()):
+        if self.began:
             return False
         starting = any(view.state is NodeState.STARTING for view in nodes.values())
         patience_s = self._settings.start_timeout_s / 3
-        return starting and now_s - (self._began_s or now_s) < patience_s
+        return starting and (self._began_s is None or now_s - self._began_s < patience_s)
 
     def _place(self, nodes: Mapping[str, NodeView], now_s: float) -> None:
         usable = {
@@ -265,6 +267,7 @@ class Steering:
                 continue
             if course.owner is None:
                 course.owner, course.heir, course.finishing = node, None, False
+                self.began = True
                 _log.info("camera is read", camera=name, node=node)
             elif course.heir is None and node == course.owner:
                 course.finishing = False

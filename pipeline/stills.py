@@ -80,7 +80,7 @@ class Stills:
 
 def still(recognition: Recognition) -> ImageBgr:
     """The frame without what could identify anyone: (H, W, 3) uint8 BGR, ``_SHOWN_PX`` wide."""
-    image = recognition.frame.image
+    image = recognition.frame.image[:, :]  # of one in a GPU's memory, a copy on the host
     height, width = image.shape[:2]
     scale = min(1.0, _DETAIL_PX / width)
     size = (max(round(width * scale), 1), max(round(height * scale), 1))

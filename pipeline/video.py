@@ -24,7 +24,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from pipeline.attention import Attention
 from pipeline.errors import InputError, SourceError
-from pipeline.media import EndOfMedia, Sample
+from pipeline.media import Decoder, EndOfMedia, Sample
 from pipeline.motion import Luma
 from pipeline.sampling import MediaClock, Sampler
 from pipeline.types import ImageBgr
@@ -49,6 +49,7 @@ class VideoSource:
         name: str,
         sample_fps: float,
         attention: Attention | None = None,
+        decoder: Decoder | None = None,
         *,
         live: bool,
     ) -> None:
@@ -64,6 +65,7 @@ class VideoSource:
         self.step_s = 1.0 / float(rate) if rate else 0.04
         self._clock = MediaClock(self.step_s, _JUMP_AHEAD_LIVE_S if live else math.inf)
         self._sampler = Sampler(sample_fps)
+        self._decoder = decoder
         self._attention = attention
         if attention is not None:
             attention.restart()
@@ -133,6 +135,8 @@ class VideoSource:
         return Sample(self.position_s, self._bgr(frame), self._scaled(frame, side), arrived_s)
 
     def _bgr(self, frame: VideoFrame) -> ImageBgr:
+        if self._decoder is not None:
+            return self._decoder.picture(frame)
         image = self._whole.reformat(frame, format="bgr24", threads=1).to_ndarray()
         upright = np.rot90(image, round(frame.rotation / 90)) if frame.rotation else image
         return np.ascontiguousarray(upright, dtype=np.uint8)

@@ -25,13 +25,14 @@ mistake in a header does not drop what stands below it.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, time, timedelta, tzinfo
+from typing import Any
 
 from pipeline.config import CATEGORIES
 from pipeline.errors import InputError
 from pipeline.types import PlateClass, VehicleClass, VehicleColour, WatchlistEntry
-from watchlist.entry import iso
+from watchlist.entry import EntryError, iso
 
 COLUMNS: tuple[str, ...] = (
     "id",
@@ -183,6 +184,26 @@ def parse_cell(column: str, cell: str, now: datetime) -> object:
     if column == "audience":
         return tuple(part.strip() for part in re.split("[;；]", cell) if part.strip())
     return cell
+
+
+def parse_fields(said: Mapping[str, str], now: datetime) -> dict[str, Any]:
+    """What some cells say, by column, in the form that ``make_entry`` takes; empty ones are left
+    out.
+
+    Raises:
+        EntryError: it names each date that cannot be understood.
+    """
+    fields: dict[str, Any] = {}
+    mistakes = []
+    for column, text in said.items():
+        try:
+            if text.strip():
+                fields[column] = parse_cell(column, text, now)
+        except ValueError as error:
+            mistakes.append(f"{column}: {error}")
+    if mistakes:
+        raise EntryError(mistakes)
+    return fields
 
 
 def cells_of(entry: WatchlistEntry) -> tuple[str, ...]:

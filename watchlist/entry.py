@@ -10,7 +10,7 @@ import json
 import secrets
 import threading
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -32,6 +32,25 @@ from pipeline.errors import WatchlistError
 from pipeline.types import PlateClass, VehicleClass, VehicleColour, WatchlistEntry
 from watchlist.grammar import classify, display, is_legal, normalise
 from watchlist.patterns import check_pattern, classes_of_pattern, is_pattern, one_spelling
+
+
+class EntryError(WatchlistError):
+    """An entry is refused; ``mistakes`` says for each field what is wrong."""
+
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        super().__init__("; ".join(mistakes))
+        self.mistakes = tuple(mistakes)
+
+    def by_field(self) -> dict[str, str]:
+        """The mistakes by field; what belongs to none stands under the empty name."""
+        found: dict[str, str] = {}
+        for mistake in self.mistakes:
+            where, _, what = mistake.partition(": ")
+            name = where.split(".")[0]
+            if name not in WatchlistEntry.__slots__:
+                name, what = "", mistake
+            found[name] = f"{found[name]}; {what}" if name in found else what
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +173,7 @@ class EntryForm(BaseModel):
 
     @model_validator(mode="after")
     def _two_persons(self) -> EntryForm:
-        if self.requester and _same_person(self.requester, self.authoriser):
+        if self.requester and same_person(self.requester, self.authoriser):
             raise ValueError("requester: must be another person than the authoriser")
         return self
 
@@ -178,7 +197,7 @@ def make_entry(
     """Check the fields of ``EntryForm`` and make an entry of them.
 
     Raises:
-        WatchlistError: the message names each field that is missing or wrong, and why.
+        EntryError: it names each field that is missing or wrong, and why.
     """
     policy = policy or EntryPolicy()
     mistakes = []
@@ -189,7 +208,7 @@ def make_entry(
     try:
         form = EntryForm.model_validate(dict(fields))
     except ValidationError as error:
-        raise WatchlistError("; ".join([*_mistakes(error), *mistakes])) from None
+        raise EntryError([*_mistakes(error), *mistakes]) from None
     valid_from = form.valid_from or _utc(now)
     maximum = policy.maximum_of(form.category)
     if policy.authorisers is not None and form.authoriser not in policy.authorisers:
@@ -201,7 +220,7 @@ def make_entry(
     elif form.expires_at - now > maximum:
         mistakes.append(f"expires_at: at most {maximum.days} days from now are allowed")
     if mistakes:
-        raise WatchlistError("; ".join(mistakes))
+        raise EntryError(mistakes)
     return WatchlistEntry(
         id=entry_id or new_id(now),
         plate=form.plate,
@@ -223,7 +242,8 @@ def make_entry(
 
 
 @lru_cache(maxsize=1024)
-def _same_person(one: str, other: str) -> bool:
+def same_person(one: str, other: str) -> bool:
+    """Whether two names are written the same but for spaces and case."""
     return " ".join(one.split()).casefold() == " ".join(other.split()).casefold()
 
 

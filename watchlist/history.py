@@ -49,6 +49,14 @@ class History:
         for item in self._newest_first():
             yield _version(item)
 
+    def touched(self) -> Iterator[tuple[Version, Iterator[Images]]]:
+        """All versions that are kept, the newest first, each with what it changed, as it was
+        before, in pages that are read as they are asked for."""
+        for item in self._newest_first():
+            version = _version(item)
+            inline = item[1].get(b"undo")
+            yield version, self.images(version.number) if inline is None else iter([images(inline)])
+
     def undone_by(self, version: int) -> list[Version]:
         """The changes that going back to ``version`` takes back, the newest first.
 

@@ -11,6 +11,7 @@ on a cluster as well:
     ids        hash    entry id → plate
     cancelled  hash    entry id → the entry's JSON, a newline, the cancellation's JSON
     patterns   set     the plates above that are patterns (``辽A?23??``)
+    drafts     hash    entry id → a draft; no part of the list, see ``watchlist.drafts``
     changes    stream  one item for each version, with that number; see ``watchlist.history``
     undo:…     hash    the before-images of a large change
     lock       string  who has a large change on its way; expires
@@ -86,6 +87,11 @@ class Keys:
     def changes(self) -> str:
         """Stream: one item for each version."""
         return self._key("changes")
+
+    @property
+    def drafts(self) -> str:
+        """Hash: entry id → a draft, and who made it."""
+        return self._key("drafts")
 
     @property
     def lock(self) -> str:

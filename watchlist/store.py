@@ -32,6 +32,7 @@ from pipeline.errors import StoreUnavailable, WatchlistError
 from pipeline.types import WatchlistEntry
 from watchlist.changes import Changes, Operation, Refused
 from watchlist.connection import address, redis_errors
+from watchlist.drafts import Drafts
 from watchlist.embedded import open_redis
 from watchlist.entry import EntryStatus, is_id, iso, status_of, to_json
 from watchlist.grammar import is_legal
@@ -85,6 +86,7 @@ class Watchlist:
         self._clock = clock
         self._keys = Keys(prefix)
         self.history = History(client, self._keys, limits or HistoryLimits())
+        self.drafts = Drafts(client, self._keys)
         self._changes = Changes(client, self._keys, clock, self.history)
         self._watch = LossWatch(seen, clock, address(client))
         self._patterns = PatternCache(self._pattern_texts, self._read)

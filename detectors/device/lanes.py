@@ -58,6 +58,11 @@ class Lane:
                 with torch.cuda.stream(self._stream):
                     yield
 
+    def settle(self) -> None:
+        """Wait until all that has been put into this lane is done."""
+        if self._stream is not None:
+            self._stream.synchronize()
+
     def send(self, array: NDArray[Any]) -> torch.Tensor:
         """A host array on the device, through pinned memory so that nobody waits for the copy."""
         tensor = torch.from_numpy(np.require(array, requirements=("C", "W")))

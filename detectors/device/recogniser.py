@@ -55,25 +55,27 @@ class DeviceRecogniser(Recogniser):
     reader: DeviceReader
     lane: Lane = field(kw_only=True)
 
+    @property
+    def device(self) -> str:
+        """See :attr:`detectors.recogniser.Recogniser.device`."""
+        return str(self.lane.device)
+
     def recognise(
         self,
         images: Sequence[ImageBgr],
         small: Sequence[ImageBgr | None] | None = None,
         known: Known | None = None,
     ) -> list[Recognised]:
-        """See :meth:`detectors.recogniser.Recogniser.recognise`.
-
-        The device scales by itself and reads every plate: ``small`` and ``known`` save it nothing.
-        """
+        """See :meth:`detectors.recogniser.Recogniser.recognise`; ``small`` is not needed here."""
         size = self.detector.options.batch
         answers: list[Recognised] = []
         jobs: deque[Job] = deque()
         for start in range(0, len(images), size):
             jobs.append(self.submit(images[start : start + size]))
             if len(jobs) > AHEAD:
-                answers += self.collect(jobs.popleft())
+                answers += self.collect(jobs.popleft(), known, first=len(answers))
         while jobs:
-            answers += self.collect(jobs.popleft())
+            answers += self.collect(jobs.popleft(), known, first=len(answers))
         return answers
 
     def submit(self, images: Sequence[ImageBgr]) -> Job:

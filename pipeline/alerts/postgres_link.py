@@ -68,6 +68,7 @@ _SETTINGS: Final = """
 SELECT count(set_config(name, value, false)) FROM (VALUES
     ('search_path', quote_ident(%s)),
     ('statement_timeout', '4s'),
+    ('default_transaction_isolation', 'read committed'),
     ('synchronous_commit', CASE current_setting('synchronous_commit')
         WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END)
 ) AS wanted (name, value)

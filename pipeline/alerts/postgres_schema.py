@@ -56,10 +56,10 @@ def migrations() -> dict[int, str]:
 
 def _applied(connection: psycopg.Connection[Any], schema: str) -> int:
     """The number of the last migration; 0 where there is none."""
-    there = connection.execute(
-        "SELECT to_regclass(quote_ident(%s) || '.migrations') IS NOT NULL", (schema,)
+    there = connection.execute(  # not to_regclass, which may remember that there was none
+        "SELECT FROM pg_tables WHERE schemaname = %s AND tablename = 'migrations'", (schema,)
     ).fetchone()
-    if not there or not there[0]:
+    if there is None:
         return 0
     found = connection.execute("SELECT max(number) FROM migrations").fetchone()
     return int(found[0] or 0) if found else 0

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import typer
 
-from pipeline.commands import bench_accuracy, bench_alerts, bench_match
+from pipeline.commands import (
+    bench_accuracy,
+    bench_alerts,
+    bench_latency,
+    bench_match,
+    bench_throughput,
+)
 
 app = typer.Typer(no_args_is_help=True)
 app.command("alerts")(bench_alerts.alerts)
 app.command("accuracy")(bench_accuracy.accuracy)
 app.command("match")(bench_match.match)
+app.command("throughput")(bench_throughput.throughput)
+app.command("latency")(bench_latency.latency)

@@ -1,123 +1,23 @@
-"""What the commands of the watchlist share: who acts, whether they may, and the record of it."""
+"""What the commands of the watchlist share: who acts on this command line, and on which list."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.access import AccessRole, Person, require, token_store
-from pipeline.audit import AuditLog
-from pipeline.clock import Clock, SystemClock
+from pipeline.clock import SystemClock
 from pipeline.commands.acting import open_audit, person_acting, settings_from
-from pipeline.config import CheckpointSettings
-from pipeline.errors import AccessError, CheckpointError, WatchlistError
-from watchlist.entry import EntryPolicy
+from pipeline.governed import APPROVERS, CANCELLERS, EDITORS, KEEPERS, READERS, Acting
 from watchlist.store import Watchlist, open_watchlist
 
-READERS = (AccessRole.VIEWER, AccessRole.EDITOR, AccessRole.APPROVER, AccessRole.AUDITOR)
-KEEPERS = (AccessRole.EDITOR, AccessRole.APPROVER, AccessRole.AUDITOR)
-CANCELLERS = (AccessRole.EDITOR, AccessRole.APPROVER)
-EDITORS = (AccessRole.EDITOR,)
-APPROVERS = (AccessRole.APPROVER,)
-_WORDS = {
-    "watchlist.add": "add an entry",
-    "watchlist.edit": "change an entry",
-    "watchlist.cancel": "cancel an entry",
-    "watchlist.list": "see the watchlist",
-    "watchlist.check": "look up a plate",
-    "watchlist.history": "see the watchlist's history",
-    "watchlist.import_plan": "import a list",
-    "watchlist.import": "import a list",
-    "watchlist.export": "export the watchlist",
-    "watchlist.rollback_plan": "take changes of the watchlist back",
-    "watchlist.rollback": "take changes of the watchlist back",
-    "watchlist.acknowledge": "say that a watchlist that lost data is right",
-}
+__all__ = ["APPROVERS", "CANCELLERS", "EDITORS", "KEEPERS", "READERS", "Session", "session"]
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class Session(Acting):
     """One command of one person."""
-
-    settings: CheckpointSettings
-    person: Person
-    audit: AuditLog
-    clock: Clock
-
-    @contextmanager
-    def doing(
-        self,
-        action: str,
-        subject: str,
-        *,
-        roles: tuple[AccessRole, ...],
-        reason: str,
-        case: str = "",
-        details: Mapping[str, object] | None = None,
-    ) -> Iterator[None]:
-        """Check that the person may, record what is going to be done, and whether it failed.
-
-        Args:
-            action: as it stands in the log, for example ``watchlist.add``.
-            subject: to what: a plate, an entry's id, a file.
-            roles: one of them is needed.
-            reason: why. Only the operating system's user may leave it out.
-            case: the case it is done for.
-            details: what else belongs to it.
-
-        Raises:
-            AccessError: the person has none of the roles; that is recorded too.
-            AuditError: it cannot be recorded, and was not done.
-            WatchlistError: no reason is given.
-        """
-        reason = reason.strip()
-        said = {**(details or {}), "by": self.person.source}
-
-        def record(name: str, more: Mapping[str, object]) -> None:
-            self.audit.record(
-                actor=self.person.name,
-                action=name,
-                subject=subject,
-                reason=reason or None,
-                case=case.strip() or None,
-                details={**said, **more},
-            )
-
-        try:
-            self._require(roles, action)
-        except AccessError as error:
-            record(f"{action}.refused", {"message": str(error)})
-            raise
-        if not reason and self.person.source != "operating system":
-            raise WatchlistError("reason: must not be empty; say why with --reason")
-        record(action, {})
-        try:
-            yield
-        except CheckpointError as error:
-            record(f"{action}.failed", {"message": str(error)})
-            raise
-
-    def policy(self) -> EntryPolicy:
-        """What the deployment demands of entries. Where access is required the authoriser must
-        be one of those who have the role approver."""
-        settings = self.settings
-        approvers: frozenset[str] | None = None
-        if settings.access.required:
-            now = self.clock.now()
-            named = {
-                token.person
-                for token in token_store(settings, self.clock).tokens()
-                if AccessRole.APPROVER in token.roles and token.state(now) == "valid"
-            }
-            certified = {
-                name
-                for name, roles in settings.access.certificates.items()
-                if AccessRole.APPROVER in roles
-            }
-            approvers = frozenset(named | certified)
-        return EntryPolicy.of(settings.watchlist, approvers)
 
     @contextmanager
     def watchlist(self) -> Iterator[Watchlist]:
@@ -125,10 +25,6 @@ class Session:
         settings = self.settings
         with open_watchlist(settings.watchlist, settings.data_dir, self.clock) as opened:
             yield opened
-
-    def _require(self, roles: tuple[AccessRole, ...], action: str) -> None:
-        if not self.person.roles & set(roles):
-            require(self.person, roles[0], _WORDS.get(action, action))
 
 
 @contextmanager

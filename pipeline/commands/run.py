@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated, Protocol, TextIO
 from urllib.parse import urlsplit
 
 import typer
@@ -47,7 +47,10 @@ class Output(Protocol):
 
 
 class JsonOutput:
-    """One JSON object a line on stdout."""
+    """One JSON object a line on stdout, or on ``stream``."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream
 
     def passage(self, record: Passage) -> None:
         """A passage event."""
@@ -62,8 +65,9 @@ class JsonOutput:
         self._print(events.summary(record))
 
     def _print(self, event: events.Json) -> None:
-        sys.stdout.write(events.line(event) + "\n")  # one write: threads do not mix lines
-        sys.stdout.flush()
+        stream = self._stream or sys.stdout
+        stream.write(events.line(event) + "\n")  # one write: threads do not mix lines
+        stream.flush()
 
 
 def run(
@@ -83,6 +87,10 @@ def run(
     data_dir: Annotated[
         Path | None, typer.Option(help="Where list, evidence and outbox lie [var].")
     ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(metavar="auto|HOST:PORT", help="Spread the cameras over a Ray cluster."),
+    ] = None,
 ) -> None:
     """Watch cameras: recognise vehicles, match plates, deliver hits."""
     sources = [*(source or []), *(more or [])]
@@ -94,6 +102,11 @@ def run(
     if once:  # it ends by itself, and nobody looks on
         roles = tuple(role for role in settings.roles if role is not Role.CONSOLE)
         settings = settings.model_copy(update={"roles": roles})
+    if cluster is not None:
+        from pipeline.commands.cluster import play_over  # only here: it needs Ray
+
+        play_over(settings, cluster, as_json=as_json, once=once)
+        return
     console = Console()
     output: Output = JsonOutput() if as_json else RunDisplay(console)
     if as_json or not console.is_terminal:
@@ -163,12 +176,12 @@ def play(
         finally:
             cameras = runtime.cameras()
     output.summary(summary)
-    failures = [problem for camera in cameras if (problem := _failure(camera))]
+    failures = [problem for camera in cameras if (problem := failure_of(camera))]
     if failures:
         raise InputError("\n".join(failures))
 
 
-def _failure(camera: CameraStatus) -> str | None:
+def failure_of(camera: CameraStatus) -> str | None:
     """What was wrong with a camera's source in the end."""
     if camera.stop_reason is StopReason.ERROR:
         return camera.last_error

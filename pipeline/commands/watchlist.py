@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import structlog
 import typer
 
 from pipeline.clock import Clock
 from pipeline.commands.acting import ConfigOption, TokenFileOption
-from pipeline.commands.governed import CANCELLERS, EDITORS, READERS, Session, session
+from pipeline.commands.governed import CANCELLERS, EDITORS, READERS, session
 from pipeline.commands.output import JsonOption, console, print_line
 from pipeline.commands.watchlist_bulk import (
     acknowledge,
@@ -21,7 +21,7 @@ from pipeline.commands.watchlist_bulk import (
 from pipeline.config import CATEGORIES
 from pipeline.errors import WatchlistError
 from pipeline.types import WatchlistEntry
-from watchlist.columns import COLUMNS, parse_cell
+from watchlist.columns import COLUMNS, parse_fields
 from watchlist.entry import EntryStatus, make_entry, status_of
 from watchlist.grammar import display, is_legal, normalise
 from watchlist.neighbours import listed_neighbours
@@ -90,7 +90,7 @@ def add(
     }
     with session(config, token_file) as acting:
         now = acting.clock.now()
-        fields = _parsed({name: text for name, text in said.items() if text.strip()}, acting.clock)
+        fields = parse_fields(said, now)
         fields.setdefault("requester", acting.person.name)
         entry = make_entry(fields, now, acting.policy())
         with (
@@ -185,8 +185,7 @@ def edit(
             if before is None:
                 raise WatchlistError(f"entry {entry_id}: is not on the list; see watchlist list")
             kept = {c: getattr(before, c) for c in COLUMNS if c != "id" and c not in named}
-            stated = {name: text for name, text in named.items() if text.strip()}
-            fields = kept | _parsed(stated, acting.clock)
+            fields = kept | parse_fields(named, now)
             after = make_entry(fields, now, acting.policy(), entry_id)
             note = Note(acting.person.name, "edit", why.strip(), after.case_number)
             change = watchlist.add([after], note, planned_on=version)
@@ -288,7 +287,7 @@ def cancel(
     entry_id = entry_id.strip().upper()
     _stated("reason", reason)
     with session(config, token_file) as acting:
-        who = _who(acting, by)
+        who = acting.for_whom(by)
         with (
             acting.doing(
                 "watchlist.cancel", entry_id, roles=CANCELLERS, reason=reason, details={"for": who}
@@ -302,24 +301,6 @@ def cancel(
         print_line(cancelled_record(gone, now))
     else:
         console().print(f"{display(gone.entry.plate)} ({gone.entry.id}) is off the list.")
-
-
-def _who(acting: Session, by: str) -> str:
-    """Who cancels. A token says it; the operating system's user may act for somebody."""
-    name = acting.person.name
-    if by.strip() and acting.person.source != "operating system" and by.strip() != name:
-        raise WatchlistError(f"by: your token says that you are {name}; leave --by out")
-    return by.strip() or name
-
-
-def _parsed(said: dict[str, str], clock: Clock) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
-    for column, text in said.items():
-        try:
-            fields[column] = parse_cell(column, text, clock.now())
-        except ValueError as error:
-            raise WatchlistError(f"{column}: {error}") from None
-    return fields
 
 
 def _stated(option: str, text: str) -> None:

@@ -44,6 +44,7 @@ _log = structlog.get_logger(__name__)
 
 _PING_S: Final = 10.0
 _SEND_S: Final = 20.0
+_GONE_S: Final = 0.05
 _LOOK_S: Final = 5.0
 """How often a follower's session is looked at."""
 _PASSING: Final = frozenset({429, 502, 503})
@@ -145,8 +146,9 @@ async def feed(request: Request) -> Response:
 
     async def follow() -> None:
         async with contextlib.aclosing(follower.events()) as happens:
-            async for event in happens:
-                await told.send(event)
+            with contextlib.suppress(anyio.BrokenResourceError):  # nobody listens any more
+                async for event in happens:
+                    await told.send(event)
 
     async def watch() -> None:
         """Until the console stops or the session ends."""
@@ -183,6 +185,7 @@ class _Events(EventSourceResponse):
         except SendTimeoutError:
             _log.info("a slow browser is cut; it resumes", peer=scope.get("client"))
             scope.get("checkpoint.abort", lambda: None)()
+            await anyio.sleep(_GONE_S)  # until the server knows that the browser has gone
         finally:
             await cast(Any, self.body_iterator).aclose()
 

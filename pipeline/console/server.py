@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import ssl
 import threading
@@ -83,6 +84,8 @@ class ConsoleServer:
         Raises:
             ConsoleError: the address cannot be listened on.
         """
+        # of requests that are none it would tell once each: any scanner could fill the log
+        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
         listening = self._listen()
         host, port = self._settings.listen.rpartition(":")[0], listening.getsockname()[1]
         self._address = f"{host}:{port}"

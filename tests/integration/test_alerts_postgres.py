@@ -83,7 +83,7 @@ def test_a_service_over_postgres_needs_no_redis(server: PostgresServer, tmp_path
         assert (stats.alerts, stats.rejected, stats.escalated) == (3, 1, 1)
         server.kill()
         wait_until(lambda: service.problem is not None)
-        with pytest.raises(AlertServiceError, match="PostgreSQL.* is away"):
+        with pytest.raises(AlertServiceError, match=r"PostgreSQL.* is away"):
             client.list()
         submit(publisher, make_hit(9))
         server.start()
@@ -117,7 +117,7 @@ def test_tables_of_a_later_version_are_left_alone(
 ) -> None:
     store.connect()
     server.execute("INSERT INTO checkpoint.migrations (number) VALUES (9999)")
-    with pytest.raises(ConfigError, match="made by a later version .*update this one"):
+    with pytest.raises(ConfigError, match=r"made by a later version .*update this one"):
         store.connect()
 
 

@@ -186,7 +186,7 @@ def test_search_finds_what_fits_the_latest_first_page_by_page(
         before = None
         while page := archive.search(**query, before=before, limit=limit):  # type: ignore[arg-type]
             found += [one.passage.id for one in page]
-            before = page[-1]
+            before = page[-1].place
         assert found == expected
     archive.close()
 

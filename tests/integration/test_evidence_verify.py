@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 
 from pipeline.archive import ARCHIVE_FILE, PassageArchive
 from pipeline.audit import AUDIT_FILE, AuditLog
-from pipeline.cli import app
 from pipeline.clock import ManualClock
+from pipeline.commands.evidence import app
 from pipeline.config import RetentionSettings
 from pipeline.convert import serialise_passage
 from pipeline.evidence import UNBLURRED_FOLDER, EvidenceStore, cut
@@ -364,7 +364,7 @@ def test_the_command_names_what_is_wrong_and_says_so_by_its_status(
     run = CliRunner().invoke
     files = [place.file(place.saved(f"p{number}")) for number in range(3)]
     place.verify()
-    where = ["evidence", "verify", "--data-dir", str(place.folder)]
+    where = ["verify", "--data-dir", str(place.folder)]
     sound = run(app, where)
     assert sound.exit_code == 0, sound.output
     assert "3 pictures, all as they were saved" in sound.output
@@ -377,7 +377,7 @@ def test_the_command_names_what_is_wrong_and_says_so_by_its_status(
     assert [line["event"] for line in lines] == ["finding", "summary"]
     assert lines[0]["fault"] == "damaged"
     assert lines[1]["findings"] == 1
-    assert run(app, ["evidence", "verify", str(files[0])]).exit_code == 0
-    assert run(app, ["evidence", "verify", str(files[1])]).exit_code == 1
-    nowhere = run(app, ["evidence", "verify", str(place.folder / "nowhere")])
+    assert run(app, ["verify", str(files[0])]).exit_code == 0
+    assert run(app, ["verify", str(files[1])]).exit_code == 1
+    nowhere = run(app, ["verify", str(place.folder / "nowhere")])
     assert "nowhere" in str(nowhere.exception)

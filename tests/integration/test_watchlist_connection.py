@@ -173,47 +173,18 @@ def test_sentinels_lead_to_the_master_and_to_the_next_one(tmp_path: Path) -> Non
 
 
 def test_in_a_cluster_the_list_is_found_where_it_is(tmp_path: Path) -> None:
-    folders = [tmp_path / name for name in ("one", "two")]
-    for folder in folders:
-        folder.mkdir()
     slot = key_slot(b"{checkpoint}:watchlist:plates")
-    options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1500")
-    options += ("--requirepass", "s3cret")
-    with contextlib.ExitStack() as stack:
-        ports = [
-            stack.enter_context(
-                running(bundled(), folder, *options, port=free_port(55_536))  # the bus: + 10,000
-            )[1]
-            for folder in folders
-        ]
-        one, two = (
-            stack.enter_context(redis.Redis(port=port, password="s3cret", socket_timeout=2))
-            for port in ports
-        )
-        one.execute_command("CLUSTER", "ADDSLOTS", *range(16384))
-        two.execute_command("CLUSTER", "MEET", "127.0.0.1", ports[0])
-        wait_for(lambda: b"cluster_state:ok" in two.execute_command("CLUSTER", "INFO"))
-        url = f"redis+cluster://:s3cret@127.0.0.1:1,127.0.0.1:{ports[1]}"
-        settings = WatchlistSettings(redis_url=url, timeout_s=1.0)
+    with cluster(bundled(), tmp_path) as servers, contextlib.ExitStack() as stack:
+        one, two = servers.nodes
+        settings = WatchlistSettings(redis_url=servers.url, timeout_s=1.0)
         watchlist = stack.enter_context(open_watchlist(settings, tmp_path, ManualClock()))
         assert watchlist.add([entry(f"辽A{n:05}") for n in range(1200)]).version == 1
         assert one.dbsize() > 0
         assert two.dbsize() == 0
-
-        # the slot moves to the other node, with all that is in it
-        names = [node.execute_command("CLUSTER", "MYID").decode() for node in (one, two)]
-        two.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", names[0])
-        one.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", names[1])
-        keys = one.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 100)
-        move = ("127.0.0.1", ports[1], "", 0, 5000, "AUTH", "s3cret", "KEYS", *keys)
-        one.execute_command("MIGRATE", *move)
-        for node in (two, one):
-            node.execute_command("CLUSTER", "SETSLOT", slot, "NODE", names[1])
+        servers.move(slot)
         assert watchlist.add([entry(PLATE)]).version == 2
         assert watchlist.lookup([PLATE, "辽A00007"]).entries.keys() == {PLATE, "辽A00007"}
         assert one.dbsize() == 0
-        for node in (one, two):
-            node.connection_pool.disconnect()
     with (
         pytest.raises(StoreUnavailable, match="cannot be reached") as caught,
         open_redis(settings, tmp_path),

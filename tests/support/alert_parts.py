@@ -1,6 +1,6 @@
 """Processes that fault runs kill: a service, and a checkpoint that puts and publishes hits.
 
-usage: alert_parts.py service REDIS_SOCKET PORT
+usage: alert_parts.py service STORE PORT      (STORE: a socket of Redis, or postgresql://…)
        alert_parts.py checkpoint OUTBOX TARGET NAME FIRST RATE PICTURE_BYTES
 
 A checkpoint says ``accepted N`` once hits up to N lie in its outbox, ``refused`` where the disk
@@ -36,10 +36,12 @@ def hit(name: str, number: int, picture: bytes) -> OutgoingHit:
     return publish_request(replace(made, id=f"{name}-{number}"))
 
 
-def serve(socket: str, port: str) -> None:
+def serve(store: str, port: str) -> None:
     """Serve until killed."""
-    client = connect(WatchlistSettings(redis_url=socket))
-    service = AlertService(AlertSettings(listen=f"127.0.0.1:{port}"), client, heartbeat_s=0.5)
+    postgres = store if store.startswith("postgresql://") else None
+    client = connect(WatchlistSettings(redis_url="/nonexistent" if postgres else store))
+    settings = AlertSettings(listen=f"127.0.0.1:{port}", postgres_url=postgres)
+    service = AlertService(settings, client, heartbeat_s=0.5)
     print(service.start(), flush=True)
     while True:
         time.sleep(1)

@@ -13,13 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 
 from checkpoint.v1 import alerts_pb2 as pb
 from checkpoint.v1 import alerts_pb2_grpc
 from tests.integration.alerts_support import RedisServer
+from tests.support.postgres_server import PostgresServer
 from tests.support.proxy import Link
 from tests.support.redis_servers import free_port
 
@@ -154,11 +155,61 @@ class Subscriber:
             self._stopped.wait(0.1)
 
 
+class StoreServer(Protocol):
+    """The database server that the service keeps its alerts in."""
+
+    @property
+    def url(self) -> str:
+        """Where it is; the service takes it for what it is."""
+
+    def start(self) -> None:
+        """Start it on its files, and wait until it answers."""
+
+    def kill(self) -> None:
+        """kill -9."""
+
+    def close(self) -> None:
+        """End it."""
+
+    def repeats(self) -> int:
+        """Hits that the service was sent once more."""
+
+
+class RedisStore(RedisServer):
+    """Alerts in Redis."""
+
+    @property
+    def url(self) -> str:
+        return str(self.socket)
+
+    def repeats(self) -> int:
+        return int(self.client().get("{checkpoint}:alerts:repeats") or 0)  # type: ignore[arg-type]
+
+
+class PostgresStore(PostgresServer):
+    """Alerts in PostgreSQL."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.create()
+
+    def repeats(self) -> int:
+        ((found,),) = self.execute("SELECT repeats FROM checkpoint.feed")
+        return int(str(found))
+
+
 @dataclass(frozen=True)
 class Counts:
-    """What a run amounted to; ``repeated``: hits that the service was sent once more."""
+    """What a run amounted to.
+
+    ``accepted``: hits that lay on a checkpoint's disk; ``sent``: hits that came to the service, of
+    which ``repeated`` came once more; ``delivered``: those that the subscriber has, of which
+    ``duplicated`` came to it twice; ``lost``: accepted and not delivered; ``disordered``: out of
+    order; ``breaks``: of the subscriber's stream; ``refused``: by an outbox on a full disk.
+    """
 
     rounds: int
+    sent: int
     accepted: int
     delivered: int
     duplicated: int
@@ -170,12 +221,12 @@ class Counts:
 
 
 class Rig:
-    """Two checkpoints over a link to a service over Redis, and a subscriber over another link."""
+    """Two checkpoints over a link to a service over a store, and a subscriber over another link."""
 
     def __init__(
-        self, folder: Path, outbox_inside: tuple[str, ...] = (), redis_options: tuple[str, ...] = ()
+        self, folder: Path, store: StoreServer, outbox_inside: tuple[str, ...] = ()
     ) -> None:
-        self.redis = RedisServer(folder, *redis_options)
+        self.store = store
         self.port = free_port()
         self.up, self.down = Link(self.port), Link(self.port)
         self.checkpoints = []
@@ -188,7 +239,7 @@ class Rig:
         self.rounds = 0
 
     def __enter__(self) -> Rig:
-        self.redis.start()
+        self.store.start()
         self.start_service()
         for one in self.checkpoints:
             one.start()
@@ -206,10 +257,10 @@ class Rig:
             self.service.kill()
         self.up.close()
         self.down.close()
-        self.redis.close()
+        self.store.close()
 
     def start_service(self) -> None:
-        self.service = Part("service", self.redis.socket, self.port)
+        self.service = Part("service", self.store.url, self.port)
 
     def kill_service(self) -> None:
         assert self.service is not None
@@ -248,14 +299,16 @@ class Rig:
         for one in self.checkpoints:
             numbers = [int(i[len(one.name) + 1 :]) for i, _ in arrivals if i.startswith(one.name)]
             disordered += sum(a >= b for a, b in pairwise(numbers))
+        repeated = self.store.repeats()
         return Counts(
             rounds=self.rounds,
+            sent=len(times) + repeated,
             accepted=len(ids),
             delivered=len(times),
             duplicated=len(arrivals) - len(times),
             lost=sum(one not in times for one in ids),
             disordered=disordered,
-            repeated=int(self.redis.client().get("{checkpoint}:alerts:repeats") or 0),  # type: ignore[arg-type]
+            repeated=repeated,
             breaks=self.subscriber.breaks,
             refused=sum(one.refused for one in self.checkpoints),
         )

@@ -17,7 +17,7 @@ import httpx
 from pipeline.access import AccessRole, TokenStore, token_store
 from pipeline.alerts.publisher import Publisher
 from pipeline.audit import AUDIT_FILE, AuditRecord, records
-from pipeline.certificates import Authority
+from pipeline.certificates import Authority, file_stem
 from pipeline.config import CheckpointSettings, Role
 from pipeline.console.server import ConsoleServer
 from pipeline.outbox import Outbox
@@ -128,10 +128,8 @@ class ConsoleRig:
             scheme = "https"
             context = ssl.create_default_context(cafile=str(self.authority.certificate))
             if certificate is not None:
-                folder = self.authority.folder
-                context.load_cert_chain(
-                    folder / f"{certificate}.pem", folder / f"{certificate}.key"
-                )
+                stem = self.authority.folder / file_stem(certificate)
+                context.load_cert_chain(f"{stem}.pem", f"{stem}.key")
         with httpx.Client(
             base_url=f"{scheme}://{self.host}", verify=context, timeout=20.0, trust_env=False
         ) as client:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import psycopg
 
 from tests.conftest import require
@@ -82,7 +83,6 @@ class PostgresServer:
                 stderr=log,
                 cwd=self.folder,
                 user=self._user,
-                start_new_session=True,
             )
         for _ in range(1500):
             with contextlib.suppress(psycopg.OperationalError), psycopg.connect(self.url):
@@ -94,14 +94,22 @@ class PostgresServer:
     def kill(self) -> None:
         """kill -9: the server and every process of it at once."""
         assert self._process is not None
-        self.signal(signal.SIGKILL)
+        ended = self.signal(signal.SIGKILL)
         self._process.wait()
         self._process = None
+        psutil.wait_procs(ended, timeout=10)
 
-    def signal(self, number: int) -> None:
-        """Send a signal to the server and every process of it."""
+    def signal(self, number: int) -> list[psutil.Process]:
+        """Send a signal to the server and every process of it; those processes."""
         assert self._process is not None
-        os.killpg(self._process.pid, number)
+        found: list[psutil.Process] = []
+        with contextlib.suppress(psutil.NoSuchProcess):
+            server = psutil.Process(self._process.pid)
+            found = [server, *server.children(recursive=True)]
+        for one in found:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.send_signal(number)
+        return found
 
     def ended(self) -> bool:
         """Whether it has ended by itself."""

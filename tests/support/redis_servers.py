@@ -9,7 +9,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -101,6 +101,63 @@ def sentinel(executable: str, folder: Path, service: str, master: int) -> Iterat
     finally:
         process.kill()
         process.wait()
+
+
+class Cluster:
+    """Two masters of one cluster; the first holds every slot."""
+
+    def __init__(self, ports: Sequence[int], password: str) -> None:
+        self.ports = tuple(ports)
+        self._password = password
+        self.nodes = [redis.Redis(port=port, password=password, socket_timeout=2) for port in ports]
+
+    @property
+    def url(self) -> str:
+        """As the configuration names it; the first address is nobody's."""
+        return f"redis+cluster://:{self._password}@127.0.0.1:1,127.0.0.1:{self.ports[1]}"
+
+    def join(self) -> None:
+        """Make one cluster of both."""
+        one, two = self.nodes
+        one.execute_command("CLUSTER", "ADDSLOTS", *range(16384))
+        two.execute_command("CLUSTER", "MEET", "127.0.0.1", self.ports[0])
+        deadline = time.monotonic() + 15
+        while b"cluster_state:ok" not in two.execute_command("CLUSTER", "INFO"):
+            assert time.monotonic() < deadline, "the cluster does not come up"
+            time.sleep(0.05)
+
+    def move(self, slot: int) -> None:
+        """Move a slot from the first node to the second, with all that is in it."""
+        one, two = self.nodes
+        names = [node.execute_command("CLUSTER", "MYID").decode() for node in self.nodes]
+        two.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", names[0])
+        one.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", names[1])
+        keys = one.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 1000)
+        to = ("127.0.0.1", self.ports[1], "", 0, 5000, "AUTH", self._password)
+        one.execute_command("MIGRATE", *to, "KEYS", *keys)
+        for node in (two, one):
+            node.execute_command("CLUSTER", "SETSLOT", slot, "NODE", names[1])
+
+
+@contextlib.contextmanager
+def cluster(executable: str, folder: Path, *options: str) -> Iterator[Cluster]:
+    """A cluster of two servers below ``folder``, with a password."""
+    options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1500", *options)
+    with contextlib.ExitStack() as stack:
+        ports = []
+        for name in ("one", "two"):
+            (folder / name).mkdir()
+            port = free_port(55_536)  # the bus: + 10,000
+            server = running(
+                executable, folder / name, *options, "--requirepass", "s3cret", port=port
+            )
+            ports.append(stack.enter_context(server)[1])
+        made = Cluster(ports, "s3cret")
+        made.join()
+        yield made
+        for node in made.nodes:
+            node.close()
+            node.connection_pool.disconnect()
 
 
 def _wait(port: int, process: subprocess.Popen[bytes]) -> None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from tests.support.alert_rig import Counts, Rig, until
+from tests.support.alert_rig import Counts, PostgresStore, RedisStore, Rig, StoreServer, until
 from tests.support.disks import small_disk
 
 pytestmark = [
@@ -24,11 +25,25 @@ pytestmark = [
 ]
 
 Fault = Callable[[Rig, random.Random], None]
+Table = dict[str, Counts]
 
 
 @pytest.fixture
 def rounds(request: pytest.FixtureRequest) -> int:
     return int(request.config.getoption("--fault-rounds"))
+
+
+@pytest.fixture(scope="module")
+def table() -> Iterator[Table]:
+    """Counts by fault; printed at the end."""
+    counts: Table = {}
+    yield counts
+    names = [one.name for one in fields(Counts)]
+    wide = max((len(name) for name in counts), default=0)
+    print("\n\n" + " ".join(["fault".ljust(wide), *(f"{name:>10}" for name in names)]))
+    for fault, found in counts.items():
+        numbers = (f"{getattr(found, name):>10,}" for name in names)
+        print(" ".join([fault.ljust(wide), *numbers]))
 
 
 def run(rig: Rig, fault: Fault, rounds: int, seed: int) -> Counts:
@@ -40,9 +55,7 @@ def run(rig: Rig, fault: Fault, rounds: int, seed: int) -> Counts:
             fault(rig, chance)
             rig.goes_on()
             rig.rounds += 1
-        counts = rig.finish()
-    print(f"{fault.__name__}: {counts}")
-    return counts
+        return rig.finish()
 
 
 def assert_nothing_lost(counts: Counts) -> None:
@@ -66,10 +79,10 @@ def service_killed(rig: Rig, chance: random.Random) -> None:
     rig.start_service()
 
 
-def redis_killed(rig: Rig, chance: random.Random) -> None:
-    rig.redis.kill()
+def store_killed(rig: Rig, chance: random.Random) -> None:
+    rig.store.kill()
     time.sleep(chance.uniform(0, 0.5))
-    rig.redis.start()
+    rig.store.start()
 
 
 def link_cut(rig: Rig, chance: random.Random) -> None:
@@ -82,29 +95,36 @@ def link_cut(rig: Rig, chance: random.Random) -> None:
 
 
 def everything_killed(rig: Rig, chance: random.Random) -> None:
-    kills = [rig.redis.kill, rig.kill_service, *(one.kill for one in rig.checkpoints)]
+    kills = [rig.store.kill, rig.kill_service, *(one.kill for one in rig.checkpoints)]
     chance.shuffle(kills)
     for kill in kills:
         kill()
         time.sleep(chance.uniform(0, 0.1))
-    starts = [rig.redis.start, rig.start_service, *(one.start for one in rig.checkpoints)]
+    starts = [rig.store.start, rig.start_service, *(one.start for one in rig.checkpoints)]
     chance.shuffle(starts)
     for start in starts:
         start()
         time.sleep(chance.uniform(0, 0.3))
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [publisher_killed, service_killed, redis_killed, link_cut, everything_killed],
-    ids=lambda fault: fault.__name__,
-)
-def test_nothing_is_lost_doubled_or_out_of_order(tmp_path: Path, rounds: int, fault: Fault) -> None:
-    counts = run(Rig(tmp_path), fault, rounds, seed=7)
+STORES: dict[str, Callable[[Path], StoreServer]] = {
+    "redis": RedisStore,
+    "postgres": lambda folder: PostgresStore(),
+}
+FAULTS = [publisher_killed, service_killed, store_killed, link_cut, everything_killed]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize("store", STORES)
+def test_nothing_is_lost_doubled_or_out_of_order(
+    tmp_path: Path, rounds: int, table: Table, store: str, fault: Fault
+) -> None:
+    counts = run(Rig(tmp_path, STORES[store](tmp_path)), fault, rounds, seed=7)
+    table[f"{fault.__name__} ({store})"] = counts
     assert_nothing_lost(counts)
 
 
-def test_the_outbox_on_a_full_disk(tmp_path: Path, rounds: int) -> None:
+def test_the_outbox_on_a_full_disk(tmp_path: Path, rounds: int, table: Table) -> None:
     with small_disk(tmp_path / "north", kib=32 * 1024) as disk:
 
         def outbox_full(rig: Rig, chance: random.Random) -> None:
@@ -128,26 +148,26 @@ def test_the_outbox_on_a_full_disk(tmp_path: Path, rounds: int) -> None:
             rig.up.restore()
             disk.free()
 
-        rig = Rig(tmp_path, disk.inside)
+        rig = Rig(tmp_path, RedisStore(tmp_path), disk.inside)
         rig.checkpoints[0].picture_bytes = 25_000
-        counts = run(rig, outbox_full, rounds, seed=7)
+        counts = table["outbox_full (redis)"] = run(rig, outbox_full, rounds, seed=7)
     assert_nothing_lost(counts)
     assert counts.refused > 0
 
 
-def test_the_store_on_a_full_disk(tmp_path: Path, rounds: int) -> None:
+def test_the_store_on_a_full_disk(tmp_path: Path, rounds: int, table: Table) -> None:
     """Redis ends itself where it cannot write; whoever starts it again finds what it took."""
     with small_disk(tmp_path / "data", kib=256 * 1024) as disk:
 
         def store_full(rig: Rig, chance: random.Random) -> None:
             disk.fill()
-            until(rig.redis.ended, 20, "the end of Redis")
+            until(redis.ended, 20, "the end of Redis")
             time.sleep(chance.uniform(0, 0.3))
             disk.free()
-            rig.redis.start()
+            rig.store.start()
 
         where = ("--dir", str(tmp_path / "data"), "--unixsocket", str(tmp_path / "r.sock"))
-        rig = Rig(tmp_path, redis_options=where)
-        rig.redis.inside = disk.inside
-        counts = run(rig, store_full, rounds, seed=7)
+        redis = RedisStore(tmp_path, *where)
+        redis.inside = disk.inside
+        counts = table["store_full (redis)"] = run(Rig(tmp_path, redis), store_full, rounds, seed=7)
     assert_nothing_lost(counts)

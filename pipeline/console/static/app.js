@@ -14,7 +14,7 @@ import { Sound } from "/static/sound.js";
 const PAGES = [
   { path: "feed", roles: null, words: ["feed"], load: () => import("/static/feed/page.js") },
   { path: "cameras", roles: null, words: ["cameras"], load: () => import("/static/cameras.js") },
-  { path: "passages", roles: null, words: ["passages"], load: () => import("/static/passages.js") },
+  { path: "passages", roles: ["viewer", "editor", "approver"], words: ["passages"], load: () => import("/static/passages.js") },
   { path: "watchlist", roles: null, words: ["watchlist"], load: () => import("/static/watchlist.js") },
   { path: "figures", roles: null, words: ["figures"], load: () => import("/static/figures.js") },
 ];

@@ -45,7 +45,8 @@ export function translator(lang) {
   const t = (key, values) => or(key, key, values);
   t.lang = lang;
   t.or = or;
-  t.name = (group, value) =>
+  const name = (group, value) =>
     value === null || value === undefined || value === "" ? "–" : or(`${group}.${value}`, value);
+  Object.defineProperty(t, "name", { value: name }); // a function's own name cannot be assigned to
   return t;
 }

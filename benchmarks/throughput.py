@@ -1,0 +1,305 @@
+"""How many cameras a machine carries: N of them play a clip at its own pace through the whole path,
+from decoding to the alert service, and the ceilings of its parts are measured in the same run.
+
+Every figure is of the measured time, after a warm-up:
+
+- ``decoded_fps``: frames decoded a second, all cameras together; ``expected_fps``: what the cameras
+  sent. ``light_fps``: of those, left undecoded because the lane was empty.
+- ``recognised_fps``: frames through detection, reading and tracking. ``still_fps``: sampled, and
+  not looked at because nothing had moved.
+- ``dropped``: sampled frames that were lost, by cause.
+- ``latency_ms``: from a frame's arrival to the passage that it settled; from then on a hit can be
+  matched. A frame of a file arrives when it is due, one of a stream when its last packet is there.
+  ``frame_ms``: from arrival to the frame's reads, of every frame that was looked at.
+- ``passages``: new ones. With a truth beside the clip (its name with ``.json``), ``shown`` and
+  ``right``: over the whole run, how many were shown and how many told with the right plate.
+- ``cpu_cores``, ``rss_mib``: of this process, which holds everything but Redis and the RTSP server.
+- ``cpu_shares``: of that processor time, what decoding, detection and reading of as many frames and
+  plates take when run alone; ``efficiency`` is their sum, ``other`` the rest.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks import ceilings
+from benchmarks.measuring import Cpu, Machine, Progress, quantiles_ms, rss_mib
+from benchmarks.playing import Clip, Observer, found, settings_for, sources
+from benchmarks.savings import truth_of
+from detectors.recogniser import load_recogniser
+from pipeline.attention import LIGHT, STILL
+from pipeline.camera import CameraStatus
+from pipeline.config import RecognitionSettings, SavingSettings
+from pipeline.errors import ShutdownError
+from pipeline.recognition import Listener
+from pipeline.runtime import Runtime
+
+_TICK_S: Final = 0.5
+_START_S: Final = 30.0
+_CEILING_SHARE: Final = 0.15
+_CEILING_S: Final = (1.0, 6.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What is measured; ``fps`` are sampled from each camera in a second."""
+
+    source: Path
+    cameras: int
+    seconds: float
+    fps: float = 5.0
+    rtsp: bool = False
+    warm_s: float = 5.0
+    savings: SavingSettings = field(default_factory=SavingSettings)
+    recognition: RecognitionSettings = field(default_factory=RecognitionSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Memory and queues at one moment, for the plots of a long run."""
+
+    at_s: float
+    rss_mib: float
+    waiting_frames: int
+    recognised: int
+    passages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was measured; see the module."""
+
+    settings: Settings
+    machine: Machine
+    seconds: float
+    decoded_fps: float
+    expected_fps: float
+    recognised_fps: float
+    skipped_fps: dict[str, float]
+    dropped: dict[str, int]
+    passages: int
+    unsettled: int
+    shown: int | None
+    right: int | None
+    latency_ms: dict[str, float | None]
+    frame_ms: dict[str, float | None]
+    camera_fps: dict[str, float]
+    cpu_cores: float
+    cpu_shares: dict[str, float]
+    rss_mib: float
+    ceiling: ceilings.Ceilings
+    series: tuple[Moment, ...]
+
+    @property
+    def efficiency(self) -> float:
+        """Share of the processor time that decoding, detection and reading alone would take."""
+        return sum(self.cpu_shares.values())
+
+
+def measure(settings: Settings, progress: Progress) -> Report:
+    """Play, measure, then measure the ceilings.
+
+    Raises:
+        InputError: the clip cannot be played, or there is no RTSP server.
+        ConfigError, WeightsError, StoreUnavailable: the pipeline cannot start.
+    """
+    clip = Clip.of(settings.source)
+    machine = Machine.here()
+    with (
+        tempfile.TemporaryDirectory(prefix="checkpoint-bench-") as folder,
+        sources(clip, settings.cameras, rtsp=settings.rtsp) as addresses,
+    ):
+        run = _play(settings, clip, addresses, Path(folder), progress)
+    recognition = settings.recognition
+    seconds = min(max(_CEILING_SHARE * settings.seconds, _CEILING_S[0]), _CEILING_S[1])
+    recogniser = load_recogniser(recognition.weights_dir, threads=recognition.threads)
+    ceiling = ceilings.measure(
+        clip.path,
+        recogniser,
+        seconds,
+        progress,
+        sample_fps=settings.fps,
+        batch=recognition.batch_size,
+    )
+    return _report(settings, machine, clip, run, ceiling)
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Counters over the measured time, and what was told over the whole run."""
+
+    seconds: float
+    counts: Counter[str]
+    dropped: Counter[str]
+    observer: Observer
+    cpu_s: float
+    series: tuple[Moment, ...]
+    ran_s: float
+    cameras: tuple[str, ...]
+
+
+def _play(
+    settings: Settings, clip: Clip, addresses: Sequence[str], folder: Path, progress: Progress
+) -> _Run:
+    observer = Observer()
+    listener = Listener(observer.passage, observer.hit, observer.times)
+    checkpoint = settings_for(
+        addresses, folder, settings.fps, settings.savings, settings.recognition
+    )
+    what = f"{settings.cameras} cameras"
+    progress(f"{what}: starting", 0.0)
+    runtime = Runtime(checkpoint, listener)
+    with runtime:
+        _wait_until_all_stream(runtime, settings.cameras)
+        began_s = time.monotonic()
+        while time.monotonic() - began_s < settings.warm_s:
+            runtime.check()
+            time.sleep(0.1)
+        before, dropped_before = _counts(runtime.cameras())
+        with observer.lock:
+            observer.measuring = True
+        start_s, cpu = time.monotonic(), Cpu()
+        series: list[Moment] = []
+        while (passed_s := time.monotonic() - start_s) < settings.seconds:
+            series.append(_moment(passed_s, runtime))
+            progress(what, passed_s / settings.seconds)
+            runtime.check()
+            time.sleep(min(_TICK_S, settings.seconds - passed_s + 0.01))
+        passed_s, cpu_s = time.monotonic() - start_s, cpu.seconds()
+        with observer.lock:
+            observer.measuring = False
+        series.append(_moment(passed_s, runtime))
+        after, dropped_after = _counts(runtime.cameras())
+        ran_s = time.monotonic() - began_s
+        with suppress(ShutdownError):  # overloaded: what still waited is not measured
+            runtime.stop()
+    names = tuple(camera.name for camera in checkpoint.cameras)
+    after.subtract(before)
+    dropped_after.subtract(dropped_before)
+    return _Run(passed_s, after, dropped_after, observer, cpu_s, tuple(series), ran_s, names)
+
+
+def _wait_until_all_stream(runtime: Runtime, cameras: int) -> None:
+    until_s = time.monotonic() + _START_S
+    while sum(camera.decoded > 0 for camera in runtime.cameras()) < cameras:
+        runtime.check()
+        if time.monotonic() > until_s:
+            return  # the report shows how many frames came
+        time.sleep(0.05)
+
+
+def _counts(cameras: Sequence[CameraStatus]) -> tuple[Counter[str], Counter[str]]:
+    counts: Counter[str] = Counter()
+    dropped: Counter[str] = Counter()
+    for camera in cameras:
+        counts["decoded"] += camera.decoded
+        counts.update(camera.skipped)
+        dropped.update(camera.dropped)
+    return counts, dropped
+
+
+def _moment(at_s: float, runtime: Runtime) -> Moment:
+    recognition = runtime.recognition
+    assert recognition is not None
+    return Moment(
+        round(at_s, 2),
+        round(rss_mib(), 1),
+        recognition.mailboxes.depth(),
+        recognition.stage.recognised,
+        recognition.passages.count,
+    )
+
+
+def _report(
+    settings: Settings, machine: Machine, clip: Clip, run: _Run, ceiling: ceilings.Ceilings
+) -> Report:
+    observer, seconds = run.observer, run.seconds
+    truth = truth_of(settings.source)
+    shown = right = None
+    if truth is not None:
+        told = list(observer.latest.values())
+        shown, right = found(truth, clip, run.cameras, run.ran_s, told)
+    units = {
+        "decode": run.counts["decoded"],
+        "detect": len(observer.frames_s),
+        "read": observer.reads,
+    }
+    shares = {
+        name: count * ceiling.cpu_ms[name] / 1000 / max(run.cpu_s, 1e-9)
+        for name, count in units.items()
+    }
+    camera_fps = sorted(observer.by_camera.get(name, 0) / seconds for name in run.cameras)
+    return Report(
+        settings=settings,
+        machine=machine,
+        seconds=seconds,
+        decoded_fps=run.counts["decoded"] / seconds,
+        expected_fps=settings.cameras * clip.fps,
+        recognised_fps=len(observer.frames_s) / seconds,
+        skipped_fps={name: run.counts[name] / seconds for name in (STILL, LIGHT)},
+        dropped=dict(run.dropped),
+        passages=observer.new_passages,
+        unsettled=observer.unsettled,
+        shown=shown,
+        right=right,
+        latency_ms=quantiles_ms(observer.settled_s),
+        frame_ms=quantiles_ms(observer.frames_s),
+        camera_fps={"least": camera_fps[0], "most": camera_fps[-1]},
+        cpu_cores=run.cpu_s / seconds,
+        cpu_shares=shares,
+        rss_mib=max(moment.rss_mib for moment in run.series),
+        ceiling=ceiling,
+        series=run.series,
+    )
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """The report in the form of the command line's contract, and more beside it."""
+    settings, ceiling = report.settings, report.ceiling
+    return {
+        "cameras": settings.cameras,
+        "seconds": round(report.seconds, 2),
+        "decoded_fps": report.decoded_fps,
+        "recognised_fps": report.recognised_fps,
+        "passages": report.passages,
+        "dropped": report.dropped,
+        "latency_ms": report.latency_ms,
+        "cpu_cores": report.cpu_cores,
+        "rss_mib": report.rss_mib,
+        "device": "cpu",
+        "ceiling": {
+            "decode_only_fps": ceiling.decode_only_fps,
+            "detect_only_fps": ceiling.detect_only_fps,
+            "read_only_plates_s": ceiling.read_only_fps,
+            "cpu_ms": ceiling.cpu_ms,
+        },
+        "source": settings.source.name,
+        "rtsp": settings.rtsp,
+        "sample_fps": settings.fps,
+        "expected_fps": report.expected_fps,
+        "light_fps": report.skipped_fps[LIGHT],
+        "still_fps": report.skipped_fps[STILL],
+        "frame_ms": report.frame_ms,
+        "camera_fps": report.camera_fps,
+        "unsettled": report.unsettled,
+        "shown": report.shown,
+        "right": report.right,
+        "cpu_shares": report.cpu_shares | {"other": 1 - report.efficiency},
+        "efficiency": report.efficiency,
+        "savings": settings.savings.model_dump(),
+        "machine": {
+            "cpu": report.machine.cpu,
+            "cores": report.machine.cores,
+            "memory_gib": report.machine.memory_gib,
+            "load": report.machine.load,
+            "commit": report.machine.commit,
+            "measured_at": report.machine.measured_at,
+        },
+    }

@@ -1,0 +1,40 @@
+"""A throughput report on disk: JSON, and a plot of memory and queues over the run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from benchmarks.throughput import Report
+
+
+def write(report: Report, record: dict[str, Any], folder: Path) -> None:
+    """Write ``throughput.json`` and, where matplotlib is installed, ``memory.png``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    series = [asdict(moment) for moment in report.series]
+    text = json.dumps(record | {"series": series}, ensure_ascii=False, indent=1)
+    (folder / "throughput.json").write_text(text + "\n", encoding="utf-8")
+    try:
+        import matplotlib
+    except ImportError:
+        return
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, (memory, queue) = pyplot.subplots(2, 1, figsize=(8, 5), sharex=True)
+    at_s = [moment.at_s for moment in report.series]
+    memory.plot(at_s, [moment.rss_mib for moment in report.series])
+    memory.set_ylabel("memory, MiB")
+    memory.set_ylim(bottom=0)
+    queue.plot(at_s, [moment.waiting_frames for moment in report.series])
+    queue.set_ylabel("waiting frames")
+    queue.set_xlabel("seconds")
+    queue.set_ylim(bottom=0)
+    for axes in (memory, queue):
+        axes.grid(alpha=0.3)
+    figure.suptitle(f"{report.settings.cameras} cameras, {report.settings.source.name}")
+    figure.tight_layout()
+    figure.savefig(folder / "memory.png", dpi=120)
+    pyplot.close(figure)

@@ -1,0 +1,177 @@
+"""Vehicles of the rendered demonstration clip, as hits: pictures that show nobody's car."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from pipeline.types import (
+    ALPHABET,
+    SLOTS,
+    CharProbs,
+    Direction,
+    Evidence,
+    Hit,
+    MatchKind,
+    Passage,
+    PlateClass,
+    VehicleClass,
+    VehicleColour,
+    WatchlistEntry,
+)
+
+CLIP = Path(__file__).parents[2] / "pipeline" / "demo_assets" / "demo.mp4"
+
+
+@dataclass(frozen=True)
+class Vehicle:
+    """One vehicle of the clip: a frame that shows it, and where its plate is in that."""
+
+    frame: int
+    corners: tuple[tuple[int, int], ...]
+    plate: str
+    plate_class: PlateClass
+    vehicle_class: VehicleClass
+    colour: VehicleColour
+
+
+_P, _V, _C = PlateClass, VehicleClass, VehicleColour
+VEHICLES: Sequence[Vehicle] = (
+    Vehicle(341, ((198, 484), (321, 483), (321, 523), (198, 524)), "辽K57H93", _P.BLUE, _V.CAR, _C.RED),
+    Vehicle(60, ((185, 480), (308, 480), (308, 517), (185, 517)), "辽A6K582", _P.BLUE, _V.CAR, _C.WHITE),
+    Vehicle(103, ((975, 496), (1097, 496), (1096, 533), (975, 532)), "辽BT4827", _P.BLUE, _V.CAR, _C.BLUE),
+    Vehicle(156, ((169, 488), (298, 489), (298, 525), (169, 524)), "辽AD61375", _P.GREEN_SMALL, _V.CAR, _C.SILVER),
+    Vehicle(218, ((1050, 456), (1173, 455), (1174, 493), (1050, 493)), "辽C05316", _P.YELLOW_SINGLE, _V.BUS, _C.GREEN),
+    Vehicle(256, ((147, 459), (263, 457), (263, 492), (148, 493)), "京N48R53", _P.BLUE, _V.CAR, _C.BLACK),
+    Vehicle(390, ((1016, 489), (1139, 487), (1139, 525), (1017, 526)), "冀F2J816", _P.BLUE, _V.VAN, _C.SILVER),
+    Vehicle(444, ((138, 462), (262, 463), (262, 500), (138, 499)), "黑E58A20", _P.BLUE, _V.CAR, _C.BROWN),
+    Vehicle(503, ((1041, 450), (1169, 448), (1169, 488), (1042, 489)), "吉C72934", _P.YELLOW_SINGLE, _V.TRUCK, _C.BLUE),
+    Vehicle(554, ((192, 475), (316, 474), (316, 515), (192, 515)), "辽F3E619", _P.BLUE, _V.CAR, _C.YELLOW),
+    Vehicle(630, ((984, 462), (1104, 461), (1104, 497), (984, 498)), "辽M90X47", _P.BLUE, _V.CAR, _C.BLACK),
+)  # fmt: skip
+
+
+@lru_cache(maxsize=16)
+def picture(vehicle: Vehicle) -> bytes:
+    """The clip's frame as JPEG."""
+    clip = cv2.VideoCapture(str(CLIP))
+    clip.set(cv2.CAP_PROP_POS_FRAMES, vehicle.frame)
+    found, image = clip.read()
+    clip.release()
+    assert found, f"{CLIP} has no frame {vehicle.frame}"
+    encoded, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 80])
+    assert encoded
+    return jpeg.tobytes()
+
+
+def distribution(text: str, doubts: dict[int, tuple[str, float]] | None = None) -> CharProbs:
+    """What the reader would give for ``text``; ``doubts``: at a place, another character and its
+    probability."""
+    probs = np.full((SLOTS, len(ALPHABET)), 1e-6, np.float32)
+    for slot in range(SLOTS):
+        probs[slot, ALPHABET.index(text[slot]) if slot < len(text) else 0] = 1.0
+        if doubts and slot in doubts:
+            other, share = doubts[slot]
+            probs[slot, ALPHABET.index(text[slot])] = 1.0 - share
+            probs[slot, ALPHABET.index(other)] = share
+    return probs / probs.sum(1, keepdims=True)
+
+
+def hit(
+    number: int,
+    *,
+    vehicle: Vehicle | None = None,
+    at: datetime | None = None,
+    wanted: str | None = None,
+    kind: MatchKind = MatchKind.EXACT,
+    priority: int = 1,
+    category: str = "stolen",
+    disposition: str = "拦停，核对号牌与车辆后上报",
+    doubts: dict[int, tuple[str, float]] | None = None,
+    with_picture: bool = True,
+    checkpoint: str = "辽宁 G1 山海关",
+    camera: str = "东向1",
+    entry_colour: VehicleColour | None = None,
+    late_s: float = 0.0,
+    **changes: object,
+) -> Hit:
+    """A hit of a vehicle of the clip; the same number is the same hit."""
+    vehicle = vehicle or VEHICLES[number % len(VEHICLES)]
+    at = at or datetime.now(UTC)
+    passed = at - timedelta(seconds=late_s)
+    probs = distribution(vehicle.plate, doubts)
+    likely = tuple(
+        float(probs[slot, ALPHABET.index(character)])
+        for slot, character in enumerate(vehicle.plate)
+    )
+    jpeg = picture(vehicle) if with_picture else b""
+    passage = Passage(
+        id=f"passage-{number}",
+        revision=0,
+        camera=camera,
+        lane="1",
+        direction=Direction.APPROACHING,
+        started_at=passed - timedelta(seconds=2),
+        ended_at=passed,
+        start_s=1.0,
+        end_s=3.0,
+        plate=vehicle.plate,
+        plate_class=vehicle.plate_class,
+        probability=float(np.prod(likely)),
+        text_probabilities=likely,
+        char_probs=probs,
+        reads=6,
+        vehicle_class=vehicle.vehicle_class,
+        vehicle_colour=vehicle.colour,
+        evidence=Evidence(
+            f"{at:%Y-%m-%d}/passage-{number}-0.jpg",
+            hashlib.sha256(jpeg).hexdigest(),
+            3.0,
+            jpeg,
+            np.asarray(vehicle.corners, np.float32),
+        )
+        if jpeg
+        else None,
+        closed=True,
+        latency_s=0.3,
+    )
+    entry = WatchlistEntry(
+        id=f"entry-{number}",
+        plate=wanted or vehicle.plate,
+        plate_class=vehicle.plate_class if kind is MatchKind.EXACT else None,
+        vehicle_class=vehicle.vehicle_class,
+        vehicle_colour=entry_colour or vehicle.colour,
+        category=category,
+        priority=priority,
+        disposition=disposition,
+        reason="车主报案，车辆于昨夜被盗",
+        case_number="沈公刑字〔2026〕117号",
+        authoriser="李审批",
+        requester="王布控",
+        valid_from=at - timedelta(days=1),
+        expires_at=at + timedelta(days=30),
+        source="省级名单",
+    )
+    made = Hit(
+        id=f"hit-{number}",
+        revision=0,
+        checkpoint=checkpoint,
+        passage=passage,
+        entry=entry,
+        kind=kind,
+        probability=float(np.prod(likely)),
+        list_version=41,
+        list_age_s=12.0,
+        occurred_at=at,
+        mismatches=("vehicle_colour",) if entry_colour and entry_colour != vehicle.colour else (),
+        reading=vehicle.plate,
+        late=late_s > 0,
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]

@@ -1,0 +1,220 @@
+"""Nodes of a cluster as a simulation in steps of a fifth of a second: no pictures, no processes.
+
+Cameras see vehicles at given times. A node's camera does what the real one does: it tells a passage
+when its reading is settled and again when the vehicle has left, through the real gate, and lets go
+when no vehicle is in view.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from pipeline.camera import CameraState, CameraStatus
+from pipeline.cluster_records import CameraReport, Duty, NodeReport, NodeState, Order
+from pipeline.config import CameraSettings
+from pipeline.handover import Boundary, Gate
+from pipeline.steering import NodeView, Steering
+from pipeline.types import Passage
+from tests.support.scenes import START
+
+STEP_S = 0.2
+_CLOSE = 6  # steps without a sighting
+_SETTLED = 3  # sightings
+
+
+@dataclass(frozen=True)
+class Vehicle:
+    """In view from one step to another, both included."""
+
+    plate: str
+    first: int
+    last: int
+
+
+@dataclass
+class _Open:
+    vehicle: Vehicle
+    id: str
+    first: int
+    last: int
+    sightings: int = 0
+
+
+@dataclass
+class _Camera:
+    order: Order
+    gate: Gate
+    begun: int
+    standby: bool
+    open: dict[str, _Open] = field(default_factory=dict)
+    boundary: Boundary | None = None
+    finish_by: int | None = None
+
+
+class SimulatedNode:
+    """One node. ``connect``: steps that a camera takes until it streams."""
+
+    def __init__(self, name: str, connect: int, handover_wait: int) -> None:
+        self.name = name
+        self.state = NodeState.READY
+        self.cameras: dict[str, _Camera] = {}
+        self.report = NodeReport(name, "run", "0")
+        self._connect = connect
+        self._wait = handover_wait
+        self._numbered = 0
+
+    def step(
+        self, now: int, orders: Sequence[Order], traffic: Mapping[str, Sequence[Vehicle]]
+    ) -> list[Passage]:
+        """Follow orders, look once, and report; the passages that are told."""
+        told: list[Passage] = []
+        ordered = {order.camera.name: order for order in orders}
+        for name in [name for name in self.cameras if name not in ordered]:
+            told += self._let_go(name, now)
+            del self.cameras[name]
+        for name, order in ordered.items():
+            camera = self.cameras.get(name)
+            again = camera and camera.boundary and order.duty is not Duty.FINISH
+            if camera is None or again:
+                holding = order.duty is Duty.STANDBY
+                gate = Gate(holding=holding, boundary=order.after)
+                self.cameras[name] = camera = _Camera(order, gate, now, holding)
+                if order.duty is Duty.FINISH:
+                    camera.boundary = Boundary()
+            if order.duty is Duty.RUN and camera.standby:
+                told += camera.gate.open(order.after)
+                camera.standby = False
+            camera.order = order
+            if camera.boundary is None:
+                told += self._look(name, camera, now, traffic[name])
+            if order.duty is not Duty.FINISH:
+                camera.finish_by = None
+            elif camera.boundary is None:
+                camera.finish_by = camera.finish_by or now + self._wait
+                if not camera.open or now >= camera.finish_by:
+                    told += self._let_go(name, now)
+        self.report = NodeReport(
+            self.name, "run", "0", tuple(self._said(n, c, now) for n, c in self.cameras.items())
+        )
+        return told
+
+    def die(self) -> None:
+        """All that was in hand is lost."""
+        self.cameras.clear()
+        self.state = NodeState.LOST
+
+    def _said(self, name: str, camera: _Camera, now: int) -> CameraReport:
+        streams = now - camera.begun >= self._connect and camera.boundary is None
+        state = CameraState.STREAMING if streams else CameraState.CONNECTING
+        duty = Duty.STANDBY if camera.standby else Duty.RUN
+        return CameraReport(name, duty, CameraStatus(name, "", state, START), camera.boundary)
+
+    def _look(
+        self, name: str, camera: _Camera, now: int, traffic: Sequence[Vehicle]
+    ) -> list[Passage]:
+        if now - camera.begun < self._connect:
+            return []
+        told = []
+        for vehicle in traffic:
+            if vehicle.first <= now <= vehicle.last:
+                if vehicle.plate not in camera.open:
+                    self._numbered += 1
+                    identifier = f"{self.name}-{name}-{self._numbered}"
+                    camera.open[vehicle.plate] = _Open(vehicle, identifier, now, now)
+                seen = camera.open[vehicle.plate]
+                seen.last, seen.sightings = now, seen.sightings + 1
+                if seen.sightings == _SETTLED:
+                    told += camera.gate.let_through([_passage(name, seen, closed=False)])
+        for plate in [p for p, seen in camera.open.items() if now - seen.last > _CLOSE]:
+            told += self._close(name, camera, plate)
+        return told
+
+    def _close(self, name: str, camera: _Camera, plate: str) -> list[Passage]:
+        seen = camera.open.pop(plate)
+        counts = seen.sightings >= 2
+        return camera.gate.let_through([_passage(name, seen, closed=True)]) if counts else []
+
+    def _let_go(self, name: str, now: int) -> list[Passage]:
+        camera = self.cameras[name]
+        if camera.boundary is not None:
+            return []
+        told = [p for plate in list(camera.open) for p in self._close(name, camera, plate)]
+        camera.boundary = Boundary(at=_at(now))
+        return told
+
+
+class Road:
+    """A whole cluster over its traffic."""
+
+    def __init__(
+        self,
+        steering: Steering,
+        nodes: Sequence[SimulatedNode],
+        traffic: Mapping[str, Sequence[Vehicle]],
+    ) -> None:
+        self.steering = steering
+        self.nodes = {node.name: node for node in nodes}
+        self.traffic = traffic
+        self.now = 0
+        self.told: dict[str, list[Passage]] = {name: [] for name in traffic}
+
+    def step(self) -> None:
+        """A fifth of a second."""
+        views = {
+            name: NodeView(
+                node.state, 4.0, node.report if node.state is not NodeState.LOST else None
+            )
+            for name, node in self.nodes.items()
+        }
+        orders = self.steering.step(self.now * STEP_S, views)
+        for name, node in self.nodes.items():
+            if node.state is NodeState.LOST:
+                continue
+            for passage in node.step(self.now, orders[name], self.traffic):
+                self.told[passage.camera].append(passage)
+                self.steering.told(passage)
+        self.now += 1
+
+    def readers(self, camera: str) -> list[str]:
+        """The nodes that tell this camera's passages now."""
+        return [
+            name
+            for name, node in self.nodes.items()
+            for held in [node.cameras.get(camera)]
+            if held and not held.standby and held.boundary is None
+        ]
+
+
+def camera(name: str, *, live: bool = True) -> CameraSettings:
+    """A camera, or a file."""
+    return CameraSettings(name=name, source=f"rtsp://192.0.2.1/{name}" if live else f"{name}.mp4")
+
+
+def _at(step: int) -> datetime:
+    return START + timedelta(seconds=step * STEP_S)
+
+
+def _passage(camera: str, seen: _Open, *, closed: bool) -> Passage:
+    return Passage(
+        id=seen.id,
+        revision=0,
+        camera=camera,
+        lane=None,
+        direction=None,
+        started_at=_at(seen.first),
+        ended_at=_at(seen.last),
+        start_s=seen.first * STEP_S,
+        end_s=seen.last * STEP_S,
+        plate=seen.vehicle.plate if seen.sightings >= _SETTLED else None,
+        plate_class=None,
+        probability=None,
+        text_probabilities=(),
+        char_probs=None,
+        reads=seen.sightings,
+        vehicle_class=None,
+        vehicle_colour=None,
+        evidence=None,
+        closed=closed,
+    )
