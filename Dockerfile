@@ -47,7 +47,8 @@ COPY deploy/checkpoint.toml /etc/checkpoint/checkpoint.toml
 ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /var/lib/checkpoint
 VOLUME /var/lib/checkpoint
-EXPOSE 50051
+# Alerts over gRPC, and the console.
+EXPOSE 50051 8080
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "/opt/checkpoint/healthcheck.py"]

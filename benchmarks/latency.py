@@ -1,12 +1,12 @@
-"""From the camera to a subscriber: how long after a frame's arrival the hit that it brought is there.
+"""From the camera to a subscriber: how long after a frame's arrival its hit is there.
 
 Every plate that a first pass over the clip reads is put on the watchlist, then cameras play the
 clip at its own pace and a subscriber of the alert service notes when each alert is in its hands.
 Stages, each with its own quantiles:
 
 - ``decode``: from the frame's arrival (when it is due, or its last packet is there) until it is
-  decoded and in the camera's mailbox; ``wait``: until it is taken into a batch; ``recognise``: until
-  its plates are read. Of every frame that was looked at.
+  decoded and in the camera's mailbox; ``wait``: until it is taken into a batch; ``recognise``:
+  until its plates are read. Of every frame that was looked at.
 - ``settle``: from the arrival of the frame that settled a passage's reading to the passage.
 - ``match``: from there to the hit: spooled, matched, and in the outbox on the disk.
 - ``publish``: from there to the subscriber: sent, stored on the disk, acknowledged, streamed.

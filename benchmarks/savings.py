@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.measuring import Machine, Progress
 from detectors.recogniser import Recogniser
 from pipeline.attention import Attention
 from pipeline.clock import SystemClock
@@ -85,14 +86,15 @@ def measure(
     clip: Path,
     recogniser: Recogniser,
     rows: Mapping[str, SavingSettings] = ROWS,
-    progress: Callable[[str, float], None] = lambda what, share: None,
+    progress: Progress = lambda what, share: None,
+    sample_fps: float = 5.0,
 ) -> list[Row]:
-    """Replay ``clip`` with each of ``rows``."""
+    """Replay ``clip`` with each of ``rows``; the first is what the others are held against."""
     replay(clip, recogniser, "warming up", NONE, seconds=1.0)
     answers = []
     for number, (name, savings) in enumerate(rows.items()):
         progress(name, number / len(rows))
-        answers.append(replay(clip, recogniser, name, savings))
+        answers.append(replay(clip, recogniser, name, savings, sample_fps=sample_fps))
     return answers
 
 
@@ -202,3 +204,18 @@ def right(truth: Sequence[Truth], told: Sequence[Passage]) -> int:
         )
         for one in truth
     )
+
+
+def as_json(clip: Path, sample_fps: float, machine: Machine, rows: Sequence[Row]) -> dict[str, Any]:
+    """The rows as one JSON object, without the plates that a clip shows."""
+    kept = []
+    for row in rows:
+        record = asdict(row)
+        del record["plates"]
+        kept.append(record)
+    return {
+        "source": clip.name,
+        "sample_fps": sample_fps,
+        "rows": kept,
+        "machine": asdict(machine),
+    }

@@ -88,6 +88,11 @@ install_server() {
     local server=$1
     if PATH=$PATH:/usr/sbin command -v "$server" >/dev/null; then return 0; fi
     install "$server" || return 1
+    switch_off "$server"
+}
+
+switch_off() {
+    local server=$1
     local -a root=()
     if ((EUID != 0)); then root=(sudo); fi
     if [[ -d /run/systemd/system ]]; then
@@ -95,6 +100,36 @@ install_server() {
     elif [[ -x /etc/init.d/$server ]]; then
         "${root[@]}" "/etc/init.d/$server" stop >/dev/null 2>&1 || true
     fi
+}
+
+# Debian 12 has some servers in its backports only. They are looked up there for this once; where
+# the machine gets its packages from otherwise stays as it is.
+install_newer_server() {
+    local server=$1 release site folder
+    if PATH=$PATH:/usr/sbin command -v "$server" >/dev/null; then return 0; fi
+    command -v apt-get >/dev/null || return 1
+    if apt-cache show "$server" >/dev/null 2>&1; then
+        install_server "$server"
+        return
+    fi
+    release=$(. /etc/os-release && printf %s "${VERSION_CODENAME:-}")
+    site=$(apt-get indextargets --format '$(SITE)' "Codename: $release" | head -n 1)
+    [[ -n $release && -n $site ]] || return 1
+    say "Installing $server from $release-backports"
+    folder=$(mktemp -d)
+    chmod 755 "$folder"
+    {
+        cat /etc/apt/sources.list 2>/dev/null || true
+        printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s-backports main\n' \
+            "$site" "$release"
+    } >"$folder/sources.list"
+    local -a from=(-o "Dir::Etc::SourceList=$folder/sources.list")
+    apt update -qq "${from[@]}" >/dev/null 2>&1 </dev/null || true
+    apt install -y -qq --no-install-recommends -t "$release-backports" "${from[@]}" "$server" \
+        >/dev/null 2>&1 </dev/null || true
+    rm -rf "$folder"
+    is_installed "$server" || return 1
+    switch_off "$server"
 }
 
 need_venv() {
@@ -127,6 +162,8 @@ need_tests() {
     install_server redis-server || say "Without redis-server some tests are skipped."
     compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || install_server postgresql ||
         say "Without postgresql the tests of the alert store in PostgreSQL are skipped."
+    # It knows WAITAOF, as Redis does from 7.2 on.
+    install_newer_server valkey-server || say "Without valkey-server the tests of WAITAOF are skipped."
     install_server mosquitto || say "Without mosquitto the tests over MQTT are skipped."
     install openssl \
         gir1.2-gst-rtsp-server-1.0 gir1.2-gst-plugins-base-1.0 python3-gi \

@@ -18,7 +18,7 @@ from pipeline.clock import Clock, SystemClock
 from pipeline.evidence_manifest import PICTURE, Chain, Manifest, Origin, beside
 from pipeline.health import Health
 from pipeline.tracking import Sighting
-from pipeline.types import Box, Corners, Evidence, Frame, ImageBgr, VehicleDetection
+from pipeline.types import Box, Corners, Evidence, Frame, ImageBgr, VehicleClass, VehicleDetection
 
 UNBLURRED_FOLDER: Final = "evidence-unblurred"
 """Name of the folder of unblurred originals in its data folder; its owner alone may read it."""
@@ -26,6 +26,8 @@ UNBLURRED_FOLDER: Final = "evidence-unblurred"
 _BLOCK: Final = 24  # glass is shrunk and enlarged again by this at least: no face survives it
 _BLOCKS_ACROSS: Final = 30  # of a vehicle's width at most: a face has three of them, not more
 _GLASS_SHARE: Final = 0.55  # of a vehicle's height, from above: where people may be seen
+_WINDOW_SHARE: Final = 0.42  # … and where a car's windows end, seen from as low as they are
+_LOW: Final = (VehicleClass.CAR, VehicleClass.VAN)
 _SAME_VEHICLE: Final = 0.6  # detections that overlap this far are two of one vehicle
 _MODE: Final = 0o600  # of what is not for everybody who may read evidence
 
@@ -69,7 +71,13 @@ def cut(frame: Frame, sighting: Sighting, vehicles: Sequence[VehicleDetection] =
     x1, y1 = (max(int(min(box[i] for box in boxes)), 0) for i in (0, 1))
     x2 = min(int(max(box[2] for box in boxes)) + 1, width)
     y2 = min(int(max(box[3] for box in boxes)) + 1, height)
-    glass = plate[1] - 1.2 * plate_width if plate else y1 + _GLASS_SHARE * (y2 - y1)
+    glass = y1 + _GLASS_SHARE * (y2 - y1)
+    if plate:
+        glass = plate[1] - 1.2 * plate_width
+        if sighting.vehicle and sighting.vehicle.vehicle_class in _LOW:
+            top, bottom = sighting.vehicle.box[1], sighting.vehicle.box[3]
+            window = top + _WINDOW_SHARE * (bottom - top)
+            glass = max(glass, min(window, plate[1] - 0.2 * plate_width))
     corners = None
     if sighting.plate:
         offset = np.array([x1, y1], np.float32)

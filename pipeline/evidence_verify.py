@@ -253,7 +253,8 @@ class _Look:
 
     def chain(self, head: Head | None, file: Path | None, complete_since: datetime | None) -> None:
         """How the manifests follow one another."""
-        findings = chain_findings(self.placed.values(), head, complete_since)
+        settled = self.now - timedelta(seconds=_BEING_WRITTEN_S)
+        findings = chain_findings(self.placed.values(), head, complete_since, settled)
         for finding in findings:
             self.found(finding.fault, finding.path, finding.message)
         if file is not None and head is None and self.placed:
@@ -310,7 +311,10 @@ class _Look:
 
 
 def chain_findings(
-    manifests: Iterable[Placed], head: Head | None, complete_since: datetime | None
+    manifests: Iterable[Placed],
+    head: Head | None,
+    complete_since: datetime | None,
+    settled: datetime,
 ) -> Iterator[Finding]:
     """What is wrong with how manifests follow one another. Pure.
 
@@ -319,6 +323,8 @@ def chain_findings(
         head: what must be the last one of its chain; None: not known.
         complete_since: of what was saved after this nothing was deleted for its age, so that a
             gap is a finding; None: gaps say nothing.
+        settled: what was saved before this was there when the files were listed; before a
+            younger one some may have come too late for the list.
     """
     chains: defaultdict[str, list[Placed]] = defaultdict(list)
     for placed in manifests:
@@ -328,7 +334,7 @@ def chain_findings(
         chain.sort(key=lambda placed: (placed.manifest.chain.sequence, placed.path))
         for before, after in pairwise((None, *chain)):
             assert after is not None  # noqa: S101 - only the first has none before it
-            yield from _between(before, after, hashes, complete_since)
+            yield from _between(before, after, hashes, complete_since, settled)
     if head is None:
         return
     places = {placed.manifest.chain.sequence: placed for placed in chains.get(head.id, ())}
@@ -342,7 +348,11 @@ def chain_findings(
 
 
 def _between(
-    before: Placed | None, after: Placed, hashes: Set[str], since: datetime | None
+    before: Placed | None,
+    after: Placed,
+    hashes: Set[str],
+    since: datetime | None,
+    settled: datetime,
 ) -> Iterator[Finding]:
     """What is wrong between one manifest and the one before it that is there."""
     link = after.manifest.chain
@@ -358,6 +368,7 @@ def _between(
         link.previous is not None
         and link.previous not in hashes
         and _complete(link.previous_at, since)
+        and after.manifest.saved_at < settled
     ):
         yield _gap(after, max(link.sequence - number - 1, 1))
 

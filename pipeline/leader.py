@@ -37,6 +37,7 @@ from pipeline.types import Passage
 _BEAT_S = 0.3
 _LOOK_S = 0.5  # for nodes that come and go
 _RETRY_S = 5.0
+_UNREACHABLE = 2  # refused connections in a row: no need to wait until the node counts as silent
 _STOP_GRACE_S = 3.0
 _log = structlog.get_logger(__name__)
 
@@ -55,6 +56,7 @@ class _Member:
     ready: bool = False
     report: NodeReport | None = None
     received: int = 0
+    unreachable: int = 0
     before: Tally = field(default_factory=Tally)
     restarts: int = 0
     retry_at_s: float = 0.0
@@ -154,7 +156,12 @@ class Leader:
             self._hear(member)
             self._revive(member, now_s)
         views = {
-            name: NodeView(self._state_of(member, now_s), member.capacity, member.report)
+            name: NodeView(
+                self._state_of(member, now_s),
+                member.capacity,
+                member.report,
+                now_s - member.heard_s,
+            )
             for name, member in self._members.items()
         }
         orders = self._steering.step(now_s, views)
@@ -280,6 +287,7 @@ class Leader:
             if asked == "start":
                 self._bury(member)
         elif answer.outcome is Outcome.UNAVAILABLE:
+            member.unreachable += 1
             if asked == "start":
                 self._bury(member)
         elif asked == "start":
@@ -309,7 +317,7 @@ class Leader:
 
     def _take(self, member: _Member, report: NodeReport) -> None:
         """Take a node's report, and pass its new events on."""
-        member.heard_s = self._clock.monotonic()
+        member.heard_s, member.unreachable = self._clock.monotonic(), 0
         member.report = replace(report, events=())
         member.problem, self._was_ready = None, True
         for number, record in report.events:
@@ -342,7 +350,7 @@ class Leader:
             member.worker.kill()
         member.before = member.tally
         member.worker = member.report = member.asked = None
-        member.ready, member.received = False, 0
+        member.ready, member.received, member.unreachable = False, 0, 0
         member.retry_at_s = self._clock.monotonic() + (_RETRY_S if member.problem else 0.0)
 
     def _revive(self, member: _Member, now_s: float) -> None:
@@ -367,7 +375,8 @@ class Leader:
         report = member.report
         if not member.ready or report is None:
             return NodeState.STARTING
-        if now_s - member.heard_s > self._settings.cluster.silent_after_s:
+        silent = now_s - member.heard_s > self._settings.cluster.silent_after_s
+        if silent or member.unreachable >= _UNREACHABLE:
             return NodeState.SILENT
         name = member.machine.name
         if name not in self._draining:
@@ -403,6 +412,8 @@ class Leader:
                 problems[f"node {node.node}: {component}"] = problem
             if node.state in (NodeState.LOST, NodeState.SILENT):
                 problems[f"node {node.node}"] = f"is {node.state}; its cameras are read elsewhere"
+            elif node.state is NodeState.STARTING and node.restarts:
+                problems[f"node {node.node}"] = "its pipeline is started again"
         unplaced = [place.camera for place in state.cameras if place.node is None]
         if unplaced and self._steering.began and not self._steering.ended():
             problems["cluster"] = f"nobody reads {', '.join(unplaced[:10])}: no node is ready"

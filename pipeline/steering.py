@@ -39,11 +39,15 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class NodeView:
-    """What the leader knows of a node. ``report``: of its present run; None before the first."""
+    """What the leader knows of a node.
+
+    ``report``: the latest of its present run, ``silent_s`` old; None before the first.
+    """
 
     state: NodeState
     capacity: float
     report: NodeReport | None = None
+    silent_s: float = 0.0
 
     @property
     def gone(self) -> bool:
@@ -174,6 +178,9 @@ class Steering:
             course.heir = None
         if course.owner is not None and _is_gone(course.owner, nodes):
             _log.warning("camera has lost its node", camera=name, node=course.owner)
+            if course.was_watched and not course.gap_s:  # nobody has looked since it was heard
+                silent_s = nodes[course.owner].silent_s if course.owner in nodes else 0.0
+                course.gap_s, course.unwatched_s = silent_s, course.unwatched_s + silent_s
             self._succeed(course, course.heir, self._boundary_of_lost(course))
         report = _report(course.owner, name, nodes)
         if report is not None:

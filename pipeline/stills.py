@@ -2,12 +2,14 @@
 
 A still is for a glance: does the camera see the road, is it dirty, has it been turned? It is not
 evidence, and anybody who may log in sees it, so it must not identify anyone, whatever the
-recogniser has missed. Two things see to that:
+recogniser has missed. Three things see to that:
 
 - The whole picture keeps no more detail than ``_DETAIL_PX`` across: of a 1920 pixels wide frame
-  that is one value for 7.5 x 7.5 pixels. No face and no plate is left that a person or a program
-  could make out, in a vehicle or beside the road, found or not.
-- Of each vehicle that the recogniser found in that very frame, the part above the bonnet line
+  that is one value for 7.5 x 7.5 pixels. No face is left that a person or a program could make
+  out, in a vehicle or beside the road, found or not, and no plate but of a vehicle so near that
+  the recogniser sees it.
+- A plate that the recogniser found in that very frame is left as a patch of its colour.
+- Of each vehicle that it found there, the part above the bonnet line
   (above 55 % of its height at least) is all but gone: a camera may be so close that a windscreen
   fills the picture.
 
@@ -33,6 +35,7 @@ _QUALITY: Final = 70
 _EVERY_S: Final = 1.0
 _GLASS_SHARE: Final = 0.55
 _GLASS_CELLS: Final = 4  # rows of detail that are left of a vehicle's upper part, at most
+_MOST_COLUMNS: Final = 2  # for each of these rows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,7 +89,11 @@ def still(recognition: Recognition) -> ImageBgr:
     size = (max(round(width * scale), 1), max(round(height * scale), 1))
     coarse: ImageBgr = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
     for vehicle in recognition.vehicles:
-        _blur_above(coarse, vehicle.box, _bonnet_line(recognition, vehicle.box), scale)
+        x1, y1, x2, _ = vehicle.box
+        glass = (x1, y1, x2, _bonnet_line(recognition, vehicle.box))
+        _flatten(coarse, glass, scale, _GLASS_CELLS)
+    for plate in recognition.plates:
+        _flatten(coarse, plate.detection.box, scale, 1)
     shown = (_SHOWN_PX, max(round(_SHOWN_PX * height / width), 1))
     return np.asarray(cv2.resize(coarse, shown, interpolation=cv2.INTER_LINEAR), np.uint8)
 
@@ -103,21 +110,18 @@ def _bonnet_line(recognition: Recognition, vehicle: Box) -> float:
     return max([share, *(box[1] - 1.2 * (box[2] - box[0]) for box in inside)])
 
 
-def _blur_above(coarse: ImageBgr, vehicle: Box, row: float, scale: float) -> None:
-    """Leave next to nothing of the vehicle's part above ``row``, in place."""
+def _flatten(coarse: ImageBgr, box: Box, scale: float, rows: int) -> None:
+    """Leave at most so many rows of detail in a part of the picture, and as few columns."""
     height, width = coarse.shape[:2]
-    left, top = (max(int(value * scale), 0) for value in vehicle[:2])
-    right = min(int(vehicle[2] * scale) + 1, width)
-    bottom = min(int(row * scale) + 1, height)
+    left, top = (max(int(value * scale), 0) for value in box[:2])
+    right, bottom = min(int(box[2] * scale) + 1, width), min(int(box[3] * scale) + 1, height)
     part = coarse[top:bottom, left:right]
     if not part.size:
         return
-    cells = (
-        max(_GLASS_CELLS * part.shape[1] // max(part.shape[0], 1), 1),
-        min(_GLASS_CELLS, part.shape[0]),
-    )
+    tall, wide = part.shape[:2]
+    cells = (min(max(rows * wide // tall, 1), _MOST_COLUMNS * rows), min(rows, tall))
     small = cv2.resize(part, cells, interpolation=cv2.INTER_AREA)
-    part[:] = cv2.resize(small, part.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    part[:] = cv2.resize(small, (wide, tall), interpolation=cv2.INTER_LINEAR)
 
 
 def _jpeg(image: ImageBgr) -> bytes:

@@ -22,7 +22,7 @@ def choose_device(wanted: str) -> str | None:
     """
     if wanted == "cpu":
         return None
-    problem = _problem(wanted)
+    problem = device_problem(wanted)
     if problem is None:
         return "cuda" if wanted == "auto" else wanted
     if wanted != "auto":
@@ -43,8 +43,8 @@ def has_driver() -> bool:
     return False
 
 
-def _problem(wanted: str) -> str | None:
-    """Why the GPU that is wanted cannot be used; None where it can."""
+def device_problem(wanted: str) -> str | None:
+    """Why the GPU that is wanted (``auto``: any) cannot be used; None where it can."""
     if not has_driver():
         return "no NVIDIA driver is installed; install it, or set device to cpu"
     missing = [n for n in ("torch", "ultralytics") if importlib.util.find_spec(n) is None]

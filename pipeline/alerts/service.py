@@ -206,7 +206,8 @@ class AlertService:
         self._stop_requested = asyncio.Event()
         stopping = asyncio.Event()
         gate = self._gate()
-        server = grpc.aio.server(interceptors=(gate,), options=_OPTIONS)
+        connections = ("grpc.max_allowed_incoming_connections", self._settings.limits.connections)
+        server = grpc.aio.server(interceptors=(gate,), options=(*_OPTIONS, connections))
         servicer: Any = health.aio.HealthServicer()  # type: ignore[attr-defined]
         changes: asyncio.Queue[str | None] = asyncio.Queue()
         feed = AlertFeed(self._stores.alerts, executor, changes.put_nowait)

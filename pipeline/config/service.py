@@ -26,12 +26,14 @@ class TlsSettings(Settings):
 class LimitSettings(Settings):
     """What callers of the alert service may ask for; a peer is an address.
 
-    Beyond it a call is told RESOURCE_EXHAUSTED, and when to try again.
+    Beyond it a call is told RESOURCE_EXHAUSTED, and when to try again; a connection is closed. How
+    many connections one peer may have is for the firewall to say: see docs/alerts.md.
     """
 
     calls_per_s: float = Field(default=200.0, gt=0, description="of one peer; twice that at once")
     streams: int = Field(default=500, ge=1, description="calls of one peer that are open at once")
     all_streams: int = Field(default=2000, ge=1, description="of all peers together")
+    connections: int = Field(default=2000, ge=1, description="to each address, of all peers")
 
 
 class AlertSettings(Settings):

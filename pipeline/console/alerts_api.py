@@ -27,6 +27,20 @@ K = TypeVar("K", MatchKind, ReviewState)
 
 _PAGE: Final = 50
 _LARGEST_PAGE: Final = 500
+_TOLD_OTHERWISE: Final = (
+    "event",
+    "class",
+    "evidence",
+    "evidence_sha256",
+    "reviewer",
+    "reviewed_at",
+    "named_by",
+    "note",
+    "outcome",
+    "escalated_at",
+    "escalated_by",
+    "escalation_note",
+)
 _LEAST_READING: Final = 0.005
 _MOST_READINGS: Final = 8
 
@@ -52,8 +66,8 @@ def alert_json(alert: Alert) -> dict[str, Any]:
     """One alert as the page gets it; unknown values are null."""
     hit, passage = alert.hit, alert.hit.passage
     said = events.alert(alert)
-    for name in ("event", "evidence", "evidence_sha256", "named_by", "note", "reviewer"):
-        said.pop(name, None)
+    for name in _TOLD_OTHERWISE:
+        del said[name]
     return {
         **said,
         "plate_class": _value(passage.plate_class),

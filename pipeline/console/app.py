@@ -55,6 +55,7 @@ _MODULES: Final = (
     "evidence_api",
     "passages_api",
     "watchlist_api",
+    "watchlist_import_api",
     "figures_api",
     "metrics",
 )

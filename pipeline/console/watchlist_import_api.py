@@ -21,7 +21,7 @@ from starlette.routing import BaseRoute, Route
 from pipeline.console.context import context_of, invalid, reading, session_of
 from pipeline.console.imports import PlannedImport, PlannedImports, planned_record
 from pipeline.console.watchlist_api import acting_of
-from pipeline.errors import CheckpointError, InputError, WatchlistError
+from pipeline.errors import InputError, WatchlistError
 from pipeline.governed import EDITORS, KEEPERS, Acting
 from pipeline.types import WatchlistEntry
 from watchlist.importer import plan_import
@@ -166,7 +166,7 @@ routes: Sequence[BaseRoute] = (
 def _plan(request: Request, file: UploadFile, reason: str, case: str) -> Response:
     context, acting, imports = context_of(request), acting_of(request), _imports(request)
     name = _name(file.filename)
-    path = imports.spool()
+    path = imports.spool(".xlsx")  # by which openpyxl goes; a CSV is known by its bytes
     try:
         with path.open("wb") as out:
             shutil.copyfileobj(file.file, out)

@@ -54,9 +54,9 @@ class ConsoleRig:
         self.clock = SystemClock()
         self.health = Health()
         self._cameras, self._still = cameras, still
-        self._redis = RedisServer(folder)
-        self._redis.start()
-        self._client = self._redis.client()
+        self.redis = RedisServer(folder)
+        self.redis.start()
+        self._client = self.redis.client()
         self.settings = CheckpointSettings(
             checkpoint=checkpoint,
             data_dir=folder,
@@ -101,7 +101,7 @@ class ConsoleRig:
         self._outbox.close()
         self._archive.close()
         self._audit.close()
-        self._redis.close()
+        self.redis.close()
 
     def _start(self) -> None:
         settings = self.settings

@@ -16,6 +16,7 @@ from pipeline.types import (
     ALPHABET,
     SLOTS,
     CharProbs,
+    Corners,
     Direction,
     Evidence,
     Hit,
@@ -59,16 +60,21 @@ VEHICLES: Sequence[Vehicle] = (
 
 
 @lru_cache(maxsize=16)
-def picture(vehicle: Vehicle) -> bytes:
-    """The clip's frame as JPEG."""
+def picture(vehicle: Vehicle) -> tuple[bytes, Corners]:
+    """The vehicle cut out of the clip's frame, as evidence is: the JPEG, and the plate in it."""
     clip = cv2.VideoCapture(str(CLIP))
     clip.set(cv2.CAP_PROP_POS_FRAMES, vehicle.frame)
     found, image = clip.read()
     clip.release()
     assert found, f"{CLIP} has no frame {vehicle.frame}"
-    encoded, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 80])
+    corners = np.asarray(vehicle.corners, np.float32)
+    (x, y), width = corners.mean(0), float(np.ptp(corners[:, 0]))
+    left, right = max(0, int(x - 2.2 * width)), min(image.shape[1], int(x + 2.2 * width))
+    top, bottom = max(0, int(y - 2.5 * width)), min(image.shape[0], int(y + 0.9 * width))
+    cut = image[top:bottom, left:right]
+    encoded, jpeg = cv2.imencode(".jpg", cut, [cv2.IMWRITE_JPEG_QUALITY, 85])
     assert encoded
-    return jpeg.tobytes()
+    return jpeg.tobytes(), corners - np.float32((left, top))
 
 
 def distribution(text: str, doubts: dict[int, tuple[str, float]] | None = None) -> CharProbs:
@@ -111,7 +117,7 @@ def hit(
         float(probs[slot, ALPHABET.index(character)])
         for slot, character in enumerate(vehicle.plate)
     )
-    jpeg = picture(vehicle) if with_picture else b""
+    jpeg, corners = picture(vehicle) if with_picture else (b"", None)
     passage = Passage(
         id=f"passage-{number}",
         revision=0,
@@ -135,7 +141,7 @@ def hit(
             hashlib.sha256(jpeg).hexdigest(),
             3.0,
             jpeg,
-            np.asarray(vehicle.corners, np.float32),
+            corners,
         )
         if jpeg
         else None,

@@ -114,13 +114,13 @@ def submit(publisher: Publisher, hit: Hit) -> None:
 class RedisServer:
     """A redis-server of our own on a Unix socket, with what an embedded one has: AOF, always."""
 
-    def __init__(self, folder: Path, *options: str, at_least: tuple[int, ...] = (6, 2)) -> None:
+    def __init__(self, folder: Path, *options: str, path: str | None = None) -> None:
         self.folder = folder
         self.socket = folder / "r.sock"
         self._options = options
         self.inside: tuple[str, ...] = ()
         """What stands before the command: see ``tests/support/disks.py``."""
-        self._path, _ = find_server(at_least)
+        self._path = path or find_server()[0]
         self._process: subprocess.Popen[bytes] | None = None
         self.clients: list[redis.Redis] = []
 
@@ -166,11 +166,9 @@ class RedisServer:
 
 
 @contextlib.contextmanager
-def redis_server(
-    folder: Path, *options: str, at_least: tuple[int, ...] = (6, 2)
-) -> Iterator[RedisServer]:
-    """A running redis-server below ``folder``, ended on leaving."""
-    server = RedisServer(folder, *options, at_least=at_least)
+def redis_server(folder: Path, *options: str, path: str | None = None) -> Iterator[RedisServer]:
+    """A running redis-server (``path``: this one) below ``folder``, ended on leaving."""
+    server = RedisServer(folder, *options, path=path)
     try:
         server.start()
         yield server

@@ -32,7 +32,7 @@ from pipeline.errors import StoreUnavailable
 from pipeline.types import NamedBy
 from tests.integration.alerts_support import RedisServer, redis_server
 from tests.support.postgres_server import PostgresServer, postgres_server
-from watchlist.server import find_server
+from tests.support.redis_servers import knowing_waitaof
 
 pytestmark = pytest.mark.redis
 
@@ -93,11 +93,7 @@ def _always(stack: ExitStack, folder: Path) -> Kept:
 
 def _asked(stack: ExitStack, folder: Path) -> Kept:
     """Redis that writes to the disk once a second, and is asked whether it has."""
-    try:
-        find_server(at_least=(7, 2))
-    except StoreUnavailable:
-        pytest.skip("WAITAOF needs a redis-server of version 7.2 or later")
-    server = redis_server(folder, "--appendfsync", "everysec", at_least=(7, 2))
+    server = redis_server(folder, "--appendfsync", "everysec", path=knowing_waitaof())
     return KeptInRedis(stack.enter_context(server), Durability.WAITAOF)
 
 

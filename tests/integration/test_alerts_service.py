@@ -23,7 +23,7 @@ from pipeline.alerts.records import Durability
 from pipeline.alerts.service import SERVICE_NAME, AlertService
 from pipeline.config import AlertSettings
 from pipeline.convert import hit_to_pb
-from pipeline.errors import AlertServiceError, ConfigError, StoreUnavailable
+from pipeline.errors import AlertServiceError, ConfigError
 from pipeline.outbox import Outbox
 from pipeline.types import Alert, MatchKind, ReviewState
 from tests.integration.alerts_support import (
@@ -34,7 +34,7 @@ from tests.integration.alerts_support import (
     submit,
     wait_until,
 )
-from watchlist.embedded import find_server
+from tests.support.redis_servers import knowing_waitaof
 
 pytestmark = [pytest.mark.grpc, pytest.mark.redis]
 
@@ -328,16 +328,12 @@ def test_a_redis_that_may_lose_alerts_is_refused(tmp_path: Path) -> None:
 
 
 def test_redis_that_writes_every_second_is_asked_whether_it_has(tmp_path: Path) -> None:
-    try:
-        find_server(at_least=(7, 2))
-    except StoreUnavailable:
-        pytest.skip("WAITAOF needs a redis-server of version 7.2 or later")
     with (
-        redis_server(tmp_path, "--appendfsync", "everysec", at_least=(7, 2)) as server,
+        redis_server(tmp_path, "--appendfsync", "everysec", path=knowing_waitaof()) as server,
         running_service(server.client()) as service,
         CheckpointClient(service.local_target) as client,
     ):
-        assert service._store.durability is Durability.WAITAOF
+        assert service._stores.alerts.durability is Durability.WAITAOF
         outbox = Outbox(tmp_path / "outbox.db")
         publisher = Publisher(outbox, service.local_target)
         publisher.start()

@@ -16,7 +16,14 @@ from pipeline.clock import ManualClock
 from pipeline.config import WatchlistSettings
 from pipeline.errors import ConfigError, StoreUnavailable
 from tests.integration.alerts_support import make_certificates
-from tests.support.redis_servers import bundled, free_port, installed, running, sentinel
+from tests.support.redis_servers import (
+    bundled,
+    cluster,
+    free_port,
+    installed,
+    running,
+    sentinel,
+)
 from tests.support.watchlists import entry
 from watchlist.connection import address, connect
 from watchlist.embedded import open_redis

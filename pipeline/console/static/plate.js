@@ -140,7 +140,7 @@ export function Plate({ t, text, plateClass, probabilities, size, compare }) {
 function Character({ character, cell, probability, ink, ground, framed }) {
   const hanzi = HANZI.test(character);
   const fontSize = hanzi ? cell.h * 1.06 : cell.h * 1.34;
-  const fitted = !hanzi && /[1I?*]/.test(character) ? cell.w * 0.55 : cell.w;
+  const fitted = !hanzi && /[1I?*•]/.test(character) ? cell.w * 0.55 : cell.w;
   const doubtful = probability !== null && probability < DOUBTFUL;
   const shade = probability === null ? 1 : 0.3 + 0.7 * Math.max(0, Math.min(1, (probability - 0.4) / 0.6));
   const baseline = cell.y + cell.h * (hanzi ? 0.9 : 0.985);

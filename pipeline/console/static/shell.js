@@ -58,7 +58,6 @@ export function Bar(props) {
         onClick=${() => setTheme(other)}
         title=${t("shell.theme.switch", { name: t(`shell.theme.${other}`) })}
       >
-        <span aria-hidden="true">${theme === "dark" ? "☾" : "☀"}</span>
         ${t(`shell.theme.${theme}`)}
       </button>
       <button class="button button--small" onClick=${onHelp} title=${t("shell.help.key")}>
@@ -91,6 +90,19 @@ function LinkState({ feed, t }) {
   </span>`;
 }
 
+/** Drawn: a font that has such signs is not on every machine. */
+const Speaker = ({ crossed = false }) =>
+  html`<svg class="icon" viewBox="0 0 24 24" aria-hidden="true">
+    <path d="M3 9v6h4l6 5V4L7 9z" fill="currentColor" />
+    <path
+      d=${crossed ? "M16 9l6 6M22 9l-6 6" : "M16 8a5.5 5.5 0 0 1 0 8M19 5a9.5 9.5 0 0 1 0 14"}
+      fill="none"
+      stroke="currentColor"
+      stroke-width="2"
+      stroke-linecap="round"
+    />
+  </svg>`;
+
 function SoundButton({ sound, t }) {
   useListen(sound);
   useTick(1000);
@@ -117,7 +129,7 @@ function SoundButton({ sound, t }) {
       title=${t("sound.blocked.why")}
       onClick=${() => sound.unblock()}
     >
-      <span aria-hidden="true">🔇</span> ${t("sound.blocked")}
+      <${Speaker} crossed /> ${t("sound.blocked")}
     </button>`;
   }
   const until = sound.mutedUntil;
@@ -128,7 +140,7 @@ function SoundButton({ sound, t }) {
       title=${t("sound.unmute")}
       onClick=${() => sound.unmute()}
     >
-      <span aria-hidden="true">🔇</span> ${t("sound.muted", { left })}
+      <${Speaker} crossed /> ${t("sound.muted", { left })}
     </button>`;
   }
   const choose = (minutes) => {
@@ -137,7 +149,7 @@ function SoundButton({ sound, t }) {
   };
   return html`<span class="menu" ref=${root}>
     <button class="button button--small" aria-expanded=${String(open)} onClick=${() => setOpen(!open)}>
-      <span aria-hidden="true">🔊</span> ${t("sound.on")}
+      <${Speaker} /> ${t("sound.on")}
     </button>
     ${open &&
     html`<span class="menu__items" role="group" aria-label=${t("sound.mute")}>

@@ -11,7 +11,7 @@ from pipeline.evidence import EvidenceStore, blurred, cut, people_blurred
 from pipeline.evidence_manifest import beside, parse
 from pipeline.health import Health
 from pipeline.tracking import Sighting
-from pipeline.types import Frame
+from pipeline.types import Frame, VehicleClass, VehicleDetection
 from tests.support import scenes
 
 
@@ -25,6 +25,17 @@ def test_the_cutting_holds_the_whole_vehicle_and_the_whole_plate() -> None:
     assert cutting.image.shape[:2] == (187, 253)  # the vehicle's box, rounded outwards
     plate_top = 200 - 50
     assert cutting.glass_bottom == plate_top - round(1.2 * 60)
+
+
+def test_the_rear_window_of_a_low_view_is_glass_too() -> None:
+    """The plate stands high on the boot, and the window begins right above it."""
+    plate = scenes.plate(280, 200, 60, scenes.read("辽A12345"))
+    car = VehicleDetection((220.0, 120.0, 400.0, 270.0), VehicleClass.CAR, 0.9)
+    assert cut(scenes.frame(0.0), Sighting(plate, car)).glass_bottom == round(0.42 * 150)
+    truck = replace(car, vehicle_class=VehicleClass.TRUCK)
+    assert cut(scenes.frame(0.0), Sighting(plate, truck)).glass_bottom == 200 - 72 - 120
+    close = replace(car, box=(220.0, 170.0, 400.0, 330.0))
+    assert cut(scenes.frame(0.0), Sighting(plate, close)).glass_bottom == 200 - 12 - 170
 
 
 def test_a_plate_at_the_border_is_cut_within_the_picture() -> None:

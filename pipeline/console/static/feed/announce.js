@@ -27,10 +27,10 @@ export function Announcer({ feed, t, said }) {
       }),
     [feed],
   );
-  return html`<div>
-    <p class="visually-hidden" role="alert" aria-live="assertive" data-announce="urgent">${words.urgent}</p>
-    <p class="visually-hidden" role="status" aria-live="polite" data-announce="polite">${words.polite}</p>
-    <p class="visually-hidden" role="status" aria-live="polite" data-announce="said">${said}</p>
+  return html`<div class="visually-hidden">
+    <p role="alert" aria-live="assertive" data-announce="urgent">${words.urgent}</p>
+    <p role="status" aria-live="polite" data-announce="polite">${words.polite}</p>
+    <p role="status" aria-live="polite" data-announce="said">${said}</p>
   </div>`;
 }
 

@@ -1,6 +1,6 @@
 // One alert whole: the picture beside the entry, what was read, what happened, and the decision.
 
-import { html, useEffect, useRef, useState } from "/static/vendor/htm-preact.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "/static/vendor/htm-preact.js";
 import {
   OLD_LIST_S,
   category,
@@ -29,7 +29,7 @@ export function Detail(props) {
   const { seen, refs, pictureReady } = useSeen(`${alert.id}/${alert.revision}`);
   const both = seen.picture && seen.entry;
   const heading = useRef(null);
-  useEffect(() => onSeen(both), [both, alert.id, alert.revision]);
+  useLayoutEffect(() => onSeen(both), [both, alert.id, alert.revision]);
 
   const open = alert.review.state === "unverified";
   const decided = decidedBy(alert, t);
@@ -141,26 +141,66 @@ function useDetails(api, alert) {
 const Seen = ({ yes, t }) =>
   html`<span class="seen ${yes ? "seen--yes" : ""}">${yes ? `✓ ${t("feed.seen")}` : `○ ${t("feed.unseen")}`}</span>`;
 
-/** The whole picture and, over its corner, the plate enlarged. */
+/** The whole picture and the plate enlarged. Only a picture that does not exist is called none. */
 function Evidence({ alert, t, onReady }) {
-  const [state, setState] = useState({ key: null, shown: "loading" });
   const key = `${alert.id}/${alert.revision}`;
-  const shown = !alert.has_picture ? "none" : state.key === key ? state.shown : "loading";
+  const [state, setState] = useState({ key: null, url: null, failed: null });
+  const [tries, setTries] = useState(0);
+  const [drawn, setDrawn] = useState(null); // the key whose picture stands on the screen
+  const now = state.key === key ? state : { url: null, failed: null };
+  const none = !alert.has_picture || now.failed === 404;
+
   useEffect(() => {
-    if (shown !== "loading") onReady();
-  }, [shown, onReady]);
-  if (shown === "none") return html`<p class="detail__none">${t("feed.no_picture")}</p>`;
+    if (!alert.has_picture) return undefined;
+    const stop = new AbortController();
+    let url = null;
+    load(pictureUrl(alert), stop.signal).then(
+      (blob) => {
+        url = URL.createObjectURL(blob);
+        setState({ key, url, failed: null });
+      },
+      (error) => !stop.signal.aborted && setState({ key, url: null, failed: error.status ?? 0 }),
+    );
+    return () => {
+      stop.abort();
+      if (url) URL.revokeObjectURL(url);
+    };
+  }, [key, alert.has_picture, tries]);
+  useLayoutEffect(() => {
+    if (none || drawn === key) onReady();
+  }, [none, drawn, key, onReady]);
+
+  if (none) return html`<p class="detail__none">${t("feed.no_picture")}</p>`;
+  if (now.failed !== null) {
+    return html`<div class="detail__none" role="alert">
+      <p>${t("feed.picture_failed")}</p>
+      <button class="button" onClick=${() => setTries(tries + 1)}>${t("shell.retry")}</button>
+    </div>`;
+  }
   return html`<div class="detail__pictures">
-    <img
-      key=${key}
-      class="detail__picture"
-      src=${pictureUrl(alert)}
-      alt=${t("feed.picture_of", { vehicle: vehicle(alert, t), camera: plain(alert.camera) })}
-      onLoad=${(event) => event.target.naturalWidth > 0 && setState({ key, shown: "picture" })}
-      onError=${() => setState({ key, shown: "none" })}
+    ${now.url === null
+      ? html`<p class="detail__none" role="status">${t("shell.loading")}</p>`
+      : html`<img
+          key=${key}
+          class="detail__picture"
+          src=${now.url}
+          alt=${t("feed.picture_of", { vehicle: vehicle(alert, t), camera: plain(alert.camera) })}
+          onLoad=${(event) => event.target.naturalWidth > 0 && setDrawn(key)}
+          onError=${() => setState({ key, url: null, failed: 0 })}
+        />`}
+    <${Picture}
+      class="detail__crop picture"
+      url=${plateUrl(alert)}
+      alt=${t("feed.crop_of")}
+      missing=${t("feed.no_crop")}
     />
-    <${Picture} class="detail__crop picture" url=${plateUrl(alert)} alt=${t("feed.crop_of")} missing=${t("feed.no_crop")} />
   </div>`;
+}
+
+async function load(url, signal) {
+  const answer = await fetch(url, { signal, credentials: "same-origin" });
+  if (!answer.ok) throw Object.assign(new Error(answer.statusText), { status: answer.status });
+  return answer.blob();
 }
 
 function Read({ alert, t }) {

@@ -22,6 +22,8 @@ import { duration, percent, plain, since, when } from "/static/format.js";
 import { Plate } from "/static/plate.js";
 
 const SETTLED_MS = 80; // rows that are scrolled past ask for no picture
+const TRIES = 3;
+const AGAIN_MS = 1_500;
 
 /** Kind of match: shape, word and ground, each of them different. */
 export function Kind({ alert, t }) {
@@ -52,17 +54,26 @@ export function States({ alert, t }) {
 }
 
 /** A picture that is asked for once its row has stayed in view; a word where there is none. */
-export function Picture({ url, alt, missing, onShown, ...attributes }) {
-  const [src, setSrc] = useState(null);
-  const [failed, setFailed] = useState(url === null);
+export function Picture({ url, alt, missing, ...attributes }) {
+  const [state, setState] = useState({ url: null, tries: 0 }); // which is asked for, and how often
+  const mine = state.url === url ? state : { url: null, tries: 0 };
+  const failed = url === null || mine.tries >= TRIES;
   useEffect(() => {
-    setFailed(url === null);
-    const timer = setTimeout(() => setSrc(url), SETTLED_MS);
+    if (failed) return undefined;
+    const wait = mine.tries === 0 ? SETTLED_MS : AGAIN_MS * mine.tries;
+    const timer = setTimeout(() => setState({ url, tries: mine.tries, asked: true }), wait);
     return () => clearTimeout(timer);
-  }, [url]);
-  if (failed) return html`<span class="picture picture--none" ...${attributes}>${missing}</span>`;
-  return html`<span class="picture" ...${attributes}>
-    ${src && html`<img src=${src} alt=${alt} decoding="async" onError=${() => setFailed(true)} />`}
+  }, [url, mine.tries]);
+  if (failed) return html`<span ...${attributes} class="${attributes.class} picture--none">${missing}</span>`;
+  return html`<span ...${attributes}>
+    ${mine.asked &&
+    html`<img
+      key=${mine.tries}
+      src=${url}
+      alt=${alt}
+      decoding="async"
+      onError=${() => setState({ url, tries: mine.tries + 1 })}
+    />`}
   </span>`;
 }
 

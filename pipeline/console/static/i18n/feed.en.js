@@ -33,6 +33,7 @@ export default {
   "feed.decided_by": "{state} by {reviewer}, {at}",
   "feed.priority_of": "priority {n}, {name}",
   "feed.no_picture": "No picture",
+  "feed.picture_failed": "The picture could not be loaded.",
   "feed.no_crop": "No plate picture",
   "feed.picture_of": "The vehicle: {vehicle}, camera {camera}",
   "feed.crop_of": "The plate, enlarged",

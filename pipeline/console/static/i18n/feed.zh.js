@@ -33,6 +33,7 @@ export default {
   "feed.decided_by": "{reviewer} {at} {state}",
   "feed.priority_of": "{n} 级 {name}",
   "feed.no_picture": "无图片",
+  "feed.picture_failed": "图片无法载入，请重试。",
   "feed.no_crop": "无号牌图",
   "feed.picture_of": "过车图片：{vehicle}，摄像机 {camera}",
   "feed.crop_of": "号牌放大图",

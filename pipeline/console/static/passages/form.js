@@ -32,7 +32,7 @@ export function request(form) {
   const moment = (value) => (value === "" ? null : new Date(value).toISOString());
   return {
     plate: text(form.plate.trim()),
-    camera: text(form.camera),
+    camera: text(form.camera.trim()),
     from: moment(form.from),
     to: moment(form.to),
     plate_class: text(form.plate_class),
@@ -49,7 +49,7 @@ export function request(form) {
 export function said(error, t) {
   if (error.status === 0) return t("error.unreachable");
   const known = t.or(`passages.error.${error.field ?? error.code}`, null);
-  const message = plain(error.message);
+  const message = plain(error.message).replace(`${error.field}: `, "");
   if (known === null) return message || t("error.unknown");
   return error.field || error.code === "too_many" ? `${known} (${message})` : known;
 }
@@ -80,7 +80,7 @@ export function SearchForm(props) {
       <select ...${field(name)}>
         <option value="">${t("action.all")}</option>
         ${values.map((value) => html`<option key=${value} value=${value}>
-          ${group ? t(`${group}.${value}`) : plain(value)}
+          ${t(`${group}.${value}`)}
         </option>`)}
       </select>
     </div>`;
@@ -102,7 +102,13 @@ export function SearchForm(props) {
           aria-describedby="passages-plate-hint" />
         <span class="field__hint" id="passages-plate-hint">${t("passages.plate.hint")}</span>
       </div>
-      ${choice("camera", options?.cameras ?? [], null)}
+      <div class="field">
+        <label for="passages-camera">${t("passages.camera")}</label>
+        <input ...${field("camera")} maxlength="200" autocomplete="off" list="passages-cameras" />
+        <datalist id="passages-cameras">
+          ${(options?.cameras ?? []).map((name) => html`<option key=${name} value=${name} />`)}
+        </datalist>
+      </div>
       <div class="field">
         <label for="passages-from">${t("passages.from")}</label>
         <input type="datetime-local" ...${field("from")} />

@@ -40,7 +40,7 @@ export function Results({ t, found, busy, onOpen, onMore }) {
               <thead>
                 <tr>
                   ${["time", "plate", "camera", "vehicle", "sure", "hit", "look"].map(
-                    (name) => html`<th scope="col" key=${name}>${t(`passages.column.${name}`)}</th>`,
+                    (name) => html`<th scope="col" class=${name === "sure" ? "number" : undefined} key=${name}>${t(`passages.column.${name}`)}</th>`,
                   )}
                 </tr>
               </thead>

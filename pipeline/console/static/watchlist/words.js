@@ -1,0 +1,73 @@
+// What several parts of the watchlist's page say.
+
+import { html } from "/static/vendor/htm-preact.js";
+import { plain } from "/static/format.js";
+
+/** An error in the page's words, with the server's own behind where they tell more. */
+export function said(error, t) {
+  if (error.status === 0) return t("error.unreachable");
+  const message = plain(error.message);
+  const known = t.or(`watchlist.error.${error.code}`, null);
+  if (known === null) return message || t("error.unknown");
+  return message ? `${known} (${message})` : known;
+}
+
+/** The mistakes of an error by field; {} where it names none. */
+export const mistakes = (error) => error?.body?.error?.fields ?? {};
+
+const STATES = {
+  active: ["ok", "●"],
+  pending: ["note", "◷"],
+  draft: ["warn", "✎"],
+  expired: ["quiet", "○"],
+  cancelled: ["quiet", "✕"],
+};
+
+/** Where an entry stands: a word and a shape, never a colour alone. */
+export function State({ state, t }) {
+  const [kind, shape] = STATES[state] ?? ["quiet", "?"];
+  return html`<span class="badge badge--${kind}">
+    <span aria-hidden="true">${shape}</span> ${t(`watchlist.state.${state}`)}
+  </span>`;
+}
+
+/** Category and priority. */
+export function Category({ entry, t }) {
+  const kind = entry.priority === 1 ? "danger" : entry.priority === 2 ? "warn" : "quiet";
+  return html`<span class="row">
+    <span class="badge badge--${kind}">${entry.priority} ${t.name("priority", entry.priority)}</span>
+    <span>${plain(t.name("category", entry.category))}</span>
+  </span>`;
+}
+
+/** One labelled field with its hint and its mistake beside it; `children` get its attributes. */
+export function Field({ id, label, hint, mistake, required = false, t, children }) {
+  const described = [hint && `${id}-hint`, mistake && `${id}-mistake`].filter(Boolean).join(" ");
+  const attributes = {
+    id,
+    required,
+    "aria-invalid": mistake ? "true" : undefined,
+    "aria-describedby": described || undefined,
+  };
+  return html`<div class="field">
+    <label for=${id}>${label}${required && html` <span aria-hidden="true">*</span>`}</label>
+    ${children(attributes)}
+    ${hint && html`<span class="field__hint" id=${`${id}-hint`}>${hint}</span>`}
+    ${mistake && html`<span class="field__error" id=${`${id}-mistake`}>${plain(mistake)}</span>`}
+  </div>`;
+}
+
+/** Why something is done, and for which case: for the audit log. */
+export function Why({ id, why, setWhy, t, hint, reasonRequired = true }) {
+  const input = (name, most) => (attributes) => html`<input
+    ...${attributes}
+    value=${why[name]}
+    maxlength=${most}
+    autocomplete="off"
+    onInput=${(event) => setWhy({ ...why, [name]: event.target.value })}
+  />`;
+  return html`<${Field} id=${`${id}-reason`} label=${t("watchlist.why")} hint=${hint} required=${reasonRequired} t=${t}>
+      ${input("reason", 500)}
+    <//>
+    <${Field} id=${`${id}-case`} label=${t("watchlist.field.case_number")} t=${t}>${input("case", 64)}<//>`;
+}

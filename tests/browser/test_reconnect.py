@@ -1,0 +1,120 @@
+"""A connection that breaks: it is said, and nothing is lost or doubled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.looking import row
+from tests.browser.rig import ConsoleRig
+from tests.browser.vehicles import hit
+
+Look = Callable[..., Page]
+
+_ARRIVALS = """
+window.arrivals = [];
+const take = window.fetch;
+window.fetch = async (...how) => {
+  const answer = await take(...how);
+  if (!String(how[0]).startsWith("/api/feed") || !answer.ok) return answer;
+  const [ours, theirs] = answer.body.tee();
+  (async () => {
+    const reader = ours.pipeThrough(new TextDecoderStream()).getReader();
+    let text = "";
+    try {
+      for (;;) {
+        const { value, done } = await reader.read();
+        if (done) break;
+        text += value;
+        for (const found of text.matchAll(/event: alert\\n(?:.*\\n)*?\\n/g)) {
+          window.arrivals.push(/"id":"([^"]+)"/.exec(found[0])[1]);
+        }
+        text = text.slice(text.lastIndexOf("\\n\\n") + 2);
+      }
+    } catch {}
+  })();
+  return new Response(theirs, answer);
+};
+"""
+
+
+def shown(page: Page) -> list[str]:
+    """Ids of every row, from the top to the end of the list."""
+    return list(
+        page.evaluate(
+            """async () => {
+                 const rows = document.querySelector(".feed__rows"), found = new Set(), all = [];
+                 for (let top = 0; ; top += rows.clientHeight / 2) {
+                   rows.scrollTop = top;
+                   await new Promise((done) => setTimeout(done, 60));
+                   for (const one of rows.querySelectorAll(".alert")) {
+                     if (!found.has(one.dataset.id)) all.push(one.dataset.id);
+                     found.add(one.dataset.id);
+                   }
+                   if (top > rows.scrollHeight) break;
+                 }
+                 rows.scrollTop = 0;
+                 return all;
+               }"""
+        )
+    )
+
+
+def test_reconnects_after_a_restart_without_loss_or_doubling(rig: ConsoleRig, look: Look) -> None:
+    rig.publish(*(hit(number, with_picture=False) for number in range(3)))
+    page = look("张值班")
+    page.context.add_init_script(_ARRIVALS)
+    page.reload()
+    expect(row(page, 2)).to_be_visible()
+
+    rig.stop_servers()
+    expect(page.locator(".banner--danger")).to_be_visible()
+    expect(page.locator("[data-link=lost]")).to_be_visible()
+    rig.start_servers()
+    # A restart ends every session: whoever worked here signs in again and finds all there is.
+    rig.publish(*(hit(number, with_picture=False) for number in range(3, 8)))
+    expect(page.locator("#token")).to_be_visible()
+    expect(page.locator(".login")).to_contain_text("会话已结束")
+    page.fill("#token", rig.token_of["张值班"])
+    page.keyboard.press("Enter")
+    expect(page.locator("[data-link=live]")).to_be_visible()
+    rig.publish(*(hit(number, with_picture=False) for number in range(8, 10)))
+    expect(row(page, 9)).to_be_visible()
+    assert sorted(shown(page)) == sorted(f"hit-{number}" for number in range(10))
+    arrivals = page.evaluate("window.arrivals")
+    assert sorted(arrivals) == ["hit-8", "hit-9"]
+
+
+def test_a_cut_connection_catches_up_from_where_it_was(rig: ConsoleRig, look: Look) -> None:
+    page = look("张值班")
+    page.context.add_init_script(_ARRIVALS)
+    page.reload()
+    expect(page.locator("[data-link=live]")).to_be_visible()
+    rig.publish(hit(0, with_picture=False))
+    expect(row(page, 0)).to_be_visible()
+
+    page.context.set_offline(True)
+    expect(page.locator(".banner--danger")).to_contain_text("已中断")
+    rig.publish(*(hit(number, with_picture=False) for number in range(1, 5)))
+    page.wait_for_timeout(1000)
+    expect(row(page, 4)).to_have_count(0)
+    page.context.set_offline(False)
+    expect(row(page, 4)).to_be_visible()
+    expect(page.locator(".banner--danger")).to_have_count(0)
+    expect(page.locator("[data-link=live]")).to_be_visible()
+    assert sorted(page.evaluate("window.arrivals")) == [f"hit-{number}" for number in range(5)]
+    assert sorted(shown(page)) == [f"hit-{number}" for number in range(5)]
+
+
+def test_a_store_that_is_away_is_said_and_its_return_brings_all(
+    rig: ConsoleRig, look: Look
+) -> None:
+    page = look("张值班")
+    rig.redis.kill()
+    expect(page.locator(".banner--danger")).to_be_visible()
+    rig.redis.start()
+    rig.publish(hit(0, with_picture=False))
+    expect(page.locator("[data-link=live]")).to_be_visible()
+    expect(row(page, 0)).to_be_visible()
+    assert shown(page) == ["hit-0"]
