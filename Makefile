@@ -10,6 +10,7 @@ BIN := $(VENV)/bin
 SYSTEM := deploy/system.sh
 # What `make demo` and `make test` pass on, for example: make demo ARGS="--seconds 5"
 ARGS ?=
+BENCH_OUT ?= build/bench
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -q
 
@@ -42,6 +43,11 @@ fast: $(VENV)/.dev ## the tests of a few seconds: no cameras, no container, no G
 faults: $(VENV)/.dev ## kill, cut and fill everything on the way of an alert, 20 times each
 	@$(SYSTEM) tests
 	@$(BIN)/python -m pytest -s tests/system/test_alert_faults.py --fault-rounds 20 $(ARGS)
+
+.PHONY: bench
+bench: $(VENV)/.dev ## measure this machine; nothing else should run (ARGS=--quick: some minutes)
+	@$(SYSTEM) tests
+	@$(BIN)/python -m benchmarks.run_all --out $(BENCH_OUT) $(ARGS)
 
 .PHONY: format
 format: $(VENV)/.dev ## format, and mend what ruff can mend

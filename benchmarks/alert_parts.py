@@ -16,6 +16,7 @@ import os
 import sys
 import threading
 import time
+from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -54,6 +55,7 @@ BATCH: Final = 64
 _MOST_WAITING: Final = 2_000
 """While hits are put as fast as they go, the outbox is kept no longer than this."""
 _PICTURES: Final = 8
+_PREFIX: Final = "checkpoint_bench"
 
 
 def hits(picture_bytes: int) -> Iterator[Callable[[int], Hit]]:
@@ -172,8 +174,8 @@ class SubscribersPart:
         self._target = target
         self._lock = threading.Lock()
         self._client: CheckpointClient | None = None
-        self._ages_ms: list[float] = []
-        self._arrived_s: list[float] = []
+        self._ages_ms = array("d")
+        self._arrived_s = array("d")
 
     def one(self, evidence: bool) -> Json:
         """Have the client that we ship subscribe, from now on."""
@@ -190,11 +192,11 @@ class SubscribersPart:
             time.sleep(0.05)
         with self._lock:
             ages, arrived = self._ages_ms, self._arrived_s
-            self._ages_ms, self._arrived_s = [], []
+            self._ages_ms, self._arrived_s = array("d"), array("d")
         if self._client is not None:
             self._client.close()
             self._client = None
-        return {"ages_ms": ages, "arrived_s": arrived}
+        return {"ages_ms": ages.tolist(), "arrived_s": arrived.tolist()}
 
     def many(self, count: int, alerts: int, timeout_s: float) -> Json:
         """Subscribe ``count`` times at once, say so, and wait for so many alerts each."""
@@ -245,17 +247,53 @@ class SubscribersPart:
 
 
 def _serve(folder: Path) -> None:
+    """Serve over Redis, or over the PostgreSQL that the first order names, in a schema of ours."""
+    url = json.loads(sys.stdin.readline())["postgres_url"]
     limits = LimitSettings(calls_per_s=10_000, streams=5_000, all_streams=5_000)
-    settings = AlertSettings(listen="127.0.0.1:0", limits=limits)
+    settings = AlertSettings(listen="127.0.0.1:0", limits=limits, postgres_url=url)
     with open_redis(WatchlistSettings(), folder, fsync="always") as redis:
-        service = AlertService(settings, redis, own_server=True)
+        service = AlertService(settings, redis, prefix=_PREFIX, own_server=True)
         info: Any = redis.info()
-        _answer(
-            {"address": service.start(), "redis": info["redis_version"], "pid": info["process_id"]}
-        )
+        store = _Postgres(url) if url else None
+        said = {"address": service.start(), "store": f"Redis {info['redis_version']}"}
+        if store is None:
+            said["pid"] = info["process_id"]
+        else:
+            said["store"] = store.version()
+        _answer(said)
         for line in sys.stdin:
-            _answer({"memory": redis.info("memory")["used_memory"]} if line.strip() else {})
+            used = store.bytes() if store else redis.info("memory")["used_memory"]
+            _answer({"memory": used} if line.strip() else {})
         service.stop()
+        if store is not None:
+            store.close()
+
+
+class _Postgres:
+    """What a benchmark asks of the server, beside the service."""
+
+    def __init__(self, url: str) -> None:
+        from pipeline.alerts.postgres_store import PostgresAlertStore
+
+        self._store = PostgresAlertStore(url, _PREFIX)
+        self._store.ask(lambda one: one.execute(f"DROP SCHEMA IF EXISTS {_PREFIX} CASCADE"))
+
+    def version(self) -> str:
+        """Its name and version."""
+        return f"PostgreSQL {self._answer('SHOW server_version').split()[0]}"
+
+    def bytes(self) -> int:
+        """Size of the database."""
+        return int(self._answer("SELECT pg_database_size(current_database())"))
+
+    def _answer(self, query: str) -> Any:
+        row: Any = self._store.ask(lambda one: one.execute(query).fetchone())
+        return row[0]
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        self._store.ask(lambda one: one.execute(f"DROP SCHEMA IF EXISTS {_PREFIX} CASCADE"))
+        self._store.close()
 
 
 def _obey(part: Any) -> None:

@@ -1,8 +1,9 @@
 """How fast hits become alerts: from the moment a hit is due at a checkpoint, through the outbox on
 its disk, the alert service and its store on the disk, to a subscriber that has it in hand.
 
-Service, publisher and subscribers are processes of their own on this machine, the store is a
-redis-server of our own that writes every hit to the disk before it is acknowledged.
+Service, publisher and subscribers are processes of their own on this machine. The store is a
+redis-server of our own, or a PostgreSQL that is named; either writes every hit to the disk before
+it is acknowledged.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from statistics import linear_regression
 from typing import Any, Final
 
 from benchmarks.alert_parts import BATCH, Json
+from benchmarks.alert_report import Fan, Latency, Machine, Memory, Report, Settings, Sustained
 from pipeline.errors import AlertServiceError
 
 _PATIENCE_S: Final = 120.0
@@ -28,83 +30,10 @@ _WARM_S: Final = 1.0
 _MEMORY_AT: Final = 1 / 3
 """Of the run: the memory then is compared with that at its end."""
 _SYNCS: Final = 100
+_SAMPLES: Final = 60
 
 Progress = Callable[[str, float], None]
 """Told what is measured, and which share of it is done."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What is measured.
-
-    ``rate`` hits a second with a picture of ``picture_bytes``, and as many as go without one, each
-    for ``seconds``; then ``fan_rate`` hits a second to ``subscribers`` at once.
-    """
-
-    seconds: float = 30.0
-    rate: float = 200.0
-    picture_bytes: int = 50_000
-    subscribers: int = 500
-    fan_rate: float = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Latency:
-    """From the moment a hit was due to a subscriber that has it, for ``hits`` of them."""
-
-    hits: int
-    rate: float
-    picture_bytes: int
-    ms: dict[str, float]
-    cpu_cores: dict[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Sustained:
-    """As fast as they go, until a subscriber had them.
-
-    ``rss_mib``: memory of the processes after a third of the time, and at its end.
-    """
-
-    hits: int
-    hits_per_s: float
-    cpu_cores: dict[str, float]
-    rss_mib: dict[str, tuple[float, float]]
-    store_bytes_per_hit: float
-
-
-@dataclass(frozen=True, slots=True)
-class Fan:
-    """The same hits to many subscribers at once; ``missing`` alerts did not arrive."""
-
-    subscribers: int
-    rate: float
-    alerts: int
-    missing: int
-    ms: dict[str, float]
-    cpu_cores: dict[str, float]
-    service_rss_mib: float
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """What the figures were measured on. ``sync_ms``: waiting for the disk after 4 KiB, alone;
-    ``load``: of everything that ran in the minute before."""
-
-    cores: int
-    load: float
-    sync_ms: dict[str, float]
-    redis: str
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What was measured."""
-
-    machine: Machine
-    latency: Latency
-    sustained: Sustained
-    fan: Fan
 
 
 def measure(settings: Settings, progress: Progress) -> Report:
@@ -118,16 +47,18 @@ def measure(settings: Settings, progress: Progress) -> Report:
         folder = Path(name)
         progress("waiting for the disk", 0)
         load, sync_ms = os.getloadavg()[0], _sync_ms(folder)
-        service = stack.enter_context(_part("service", folder))
+        first = {"postgres_url": settings.postgres_url}
+        service = stack.enter_context(_part("service", folder, first=first))
         target = service.said["address"]
         publisher = stack.enter_context(_part("publisher", folder, target))
         listeners = stack.enter_context(_part("subscribers", folder, target))
         bench = _Bench(settings, service, publisher, listeners, progress)
         return Report(
-            machine=Machine(os.cpu_count() or 1, load, sync_ms, service.said["redis"]),
+            machine=Machine(os.cpu_count() or 1, load, sync_ms, service.said["store"]),
             latency=bench.latency(),
             sustained=bench.sustained(),
             fan=bench.fan(),
+            memory=bench.memory() if settings.minutes else None,
         )
 
 
@@ -156,11 +87,15 @@ class _Part:
 
 
 @contextmanager
-def _part(*arguments: object) -> Iterator[_Part]:
+def _part(*arguments: object, first: Json | None = None) -> Iterator[_Part]:
     command = [sys.executable, "-m", "benchmarks.alert_parts", *map(str, arguments)]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
     )
+    if first is not None:  # by its input, which nobody else sees
+        assert process.stdin is not None
+        process.stdin.write(json.dumps(first) + "\n")
+        process.stdin.flush()
     try:
         yield _Part(process)
     finally:
@@ -192,9 +127,10 @@ class _Bench:
         self._pids = {
             "publisher": publisher.pid,
             "service": service.pid,
-            "redis": service.said["pid"],
             "subscribers": listeners.pid,
         }
+        if "pid" in service.said:  # PostgreSQL has many processes, or is elsewhere
+            self._pids["redis"] = service.said["pid"]
 
     def latency(self) -> Latency:
         """At a rate, with pictures all the way."""
@@ -210,7 +146,7 @@ class _Bench:
     def sustained(self) -> Sustained:
         """As fast as they go, without pictures."""
         self._subscribe(evidence=False)
-        before = self._memory()
+        before = self._stored()
         cpu = _Cpu(self._pids)
         early: dict[str, float] = {}
 
@@ -219,7 +155,7 @@ class _Bench:
                 early.update(self._rss())
 
         put = self._put("as fast as they go, without pictures", rate=0, picture_bytes=0, look=look)
-        cores, late, stored = cpu.cores(), self._rss(), self._memory()
+        cores, late, stored = cpu.cores(), self._rss(), self._stored()
         arrived = self._seen(put)["arrived_s"]
         counted = [moment for moment in arrived if moment >= arrived[0] + _WARM_S]
         return Sustained(
@@ -255,6 +191,33 @@ class _Bench:
             service_rss_mib=rss,
         )
 
+    def memory(self) -> Memory:
+        """For a long time at a rate that it can bear."""
+        settings = self._settings
+        seconds = 60 * settings.minutes
+        self._subscribe(evidence=False)
+        at_s: list[float] = []
+        rss: dict[str, list[float]] = {}
+
+        def look(share: float) -> None:
+            if share < len(at_s) / _SAMPLES and share < 1:
+                return
+            at_s.append(share * seconds)
+            for name, mib in self._rss().items():
+                rss.setdefault(name, []).append(mib)
+
+        what = f"memory over {settings.minutes:g} min at {settings.rate:g} hits/s"
+        put = self._put(what, rate=settings.rate, picture_bytes=0, look=look, seconds=seconds)
+        self._seen(put)
+        late = [place for place, moment in enumerate(at_s) if moment >= _MEMORY_AT * seconds]
+        growth = {
+            name: linear_regression(
+                [at_s[place] / 3600 for place in late], [values[place] for place in late]
+            ).slope
+            for name, values in rss.items()
+        }
+        return Memory(settings.rate, put, at_s, rss, growth)
+
     def _subscribe(self, *, evidence: bool) -> None:
         self._listeners.order(do="one", evidence=evidence)
         self._listeners.answer()
@@ -267,9 +230,11 @@ class _Bench:
         picture_bytes: int,
         count: int = 0,
         look: Callable[[float], None] = lambda share: None,
+        seconds: float | None = None,
     ) -> int:
         """Have hits put, and say how it goes; how many were."""
-        seconds = self._settings.seconds if count else self._settings.seconds + _WARM_S
+        if seconds is None:
+            seconds = self._settings.seconds if count else self._settings.seconds + _WARM_S
         self._publisher.order(
             do="put",
             count=count,
@@ -295,7 +260,7 @@ class _Bench:
             raise AlertServiceError(f"{len(seen['arrived_s'])} of {count} alerts have arrived")
         return seen
 
-    def _memory(self) -> int:
+    def _stored(self) -> int:
         self._service.order(do="memory")
         return int(self._service.answer()["memory"])
 
@@ -350,4 +315,14 @@ def _sync_ms(folder: Path) -> dict[str, float]:
     return _quantiles(took)
 
 
-__all__ = ["BATCH", "Fan", "Latency", "Machine", "Report", "Settings", "Sustained", "measure"]
+__all__ = [
+    "BATCH",
+    "Fan",
+    "Latency",
+    "Machine",
+    "Memory",
+    "Report",
+    "Settings",
+    "Sustained",
+    "measure",
+]

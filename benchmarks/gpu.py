@@ -22,8 +22,8 @@ from typing import Any
 
 from benchmarks import clips
 from benchmarks.measuring import Machine, Progress, rounded
-from detectors.device.choice import device_problem
-from pipeline.errors import InputError, WeightsError
+from detectors.device.choice import device_problem, packages_problem
+from pipeline.errors import ConfigError, InputError, WeightsError
 
 CLIP_S = 8.0
 """Length of the clip that is made where none is named."""
@@ -51,12 +51,14 @@ def measure(settings: Settings, progress: Progress) -> dict[str, Any]:
     """Everything that is measured, as one JSON object.
 
     Raises:
-        InputError: the clip is no video. ConfigError: the device that is named cannot be used.
+        InputError: the clip is no video. ConfigError: a check lacks the packages that it needs.
     """
     record: dict[str, Any] = {"machine": asdict(Machine.here()), "measured": False}
-    problem = None if settings.device == "cpu" else device_problem(settings.device)
-    if problem is not None:
-        return record | {"reason": f"not measured: no NVIDIA GPU that can be used: {problem}"}
+    if settings.device == "cpu":
+        if (problem := packages_problem()) is not None:
+            raise ConfigError(f"--device cpu {problem}")
+    elif (problem := device_problem(settings.device)) is not None:
+        return record | {"reason": f"not measured: no NVIDIA GPU that can be used ({problem})"}
     from benchmarks import gpu_parts as parts
 
     device = "cuda:0" if settings.device in ("auto", "cuda") else settings.device
@@ -137,7 +139,7 @@ def main(arguments: list[str] | None = None) -> int:
     out = given.pop("out")
     try:
         record = measure(Settings(**given), lambda what, _: print(what, file=sys.stderr))
-    except (InputError, WeightsError) as error:
+    except (ConfigError, InputError, WeightsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status
     text = json.dumps(record, ensure_ascii=False)

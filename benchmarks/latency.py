@@ -65,6 +65,7 @@ class Report:
 
     settings: Settings
     machine: Machine
+    device: str
     plates: int
     hits: int
     missing: int
@@ -82,7 +83,8 @@ def measure(settings: Settings, progress: Progress) -> Report:
     machine = Machine.here()
     progress("reading the clip's plates", 0.0)
     recognition = RecognitionSettings()
-    row = replay(clip.path, load_recogniser(), "all", settings.savings, sample_fps=settings.fps)
+    recogniser = load_recogniser(device=recognition.device)
+    row = replay(clip.path, recogniser, "all", settings.savings, sample_fps=settings.fps)
     plates = sorted({plate for plate in row.plates if plate})
     if not plates:
         raise InputError(f"{clip.path}: no plate can be read in it; name another clip")
@@ -111,7 +113,7 @@ def measure(settings: Settings, progress: Progress) -> Report:
                 follower.wait(_PATIENCE_S)
             with suppress(ShutdownError):  # overloaded: what still waited is not measured
                 runtime.stop()
-    return Report(settings, machine, listed, *follower.result())
+    return Report(settings, machine, recogniser.device, listed, *follower.result())
 
 
 @dataclass(slots=True)
@@ -252,6 +254,6 @@ def as_json(report: Report) -> dict[str, Any]:
         "hits": report.hits,
         "missing": report.missing,
         "ms": report.ms,
-        "device": "cpu",
+        "device": report.device,
         "machine": asdict(report.machine),
     }

@@ -94,6 +94,7 @@ class Report:
     cpu_cores: float
     cpu_shares: dict[str, float]
     rss_mib: float
+    device: str
     ceiling: ceilings.Ceilings
     series: tuple[Moment, ...]
 
@@ -119,7 +120,9 @@ def measure(settings: Settings, progress: Progress) -> Report:
         run = _play(settings, clip, addresses, Path(folder), progress)
     recognition = settings.recognition
     seconds = min(max(_CEILING_SHARE * settings.seconds, _CEILING_S[0]), _CEILING_S[1])
-    recogniser = load_recogniser(recognition.weights_dir, threads=recognition.threads)
+    recogniser = load_recogniser(
+        recognition.weights_dir, device=recognition.device, threads=recognition.threads
+    )
     ceiling = ceilings.measure(
         clip.path,
         recogniser,
@@ -128,7 +131,7 @@ def measure(settings: Settings, progress: Progress) -> Report:
         sample_fps=settings.fps,
         batch=recognition.batch_size,
     )
-    return _report(settings, machine, clip, run, ceiling)
+    return _report(settings, machine, clip, run, ceiling, recogniser.device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +221,12 @@ def _moment(at_s: float, runtime: Runtime) -> Moment:
 
 
 def _report(
-    settings: Settings, machine: Machine, clip: Clip, run: _Run, ceiling: ceilings.Ceilings
+    settings: Settings,
+    machine: Machine,
+    clip: Clip,
+    run: _Run,
+    ceiling: ceilings.Ceilings,
+    device: str,
 ) -> Report:
     observer, seconds = run.observer, run.seconds
     truth = truth_of(settings.source)
@@ -255,6 +263,7 @@ def _report(
         cpu_cores=run.cpu_s / seconds,
         cpu_shares=shares,
         rss_mib=max(moment.rss_mib for moment in run.series),
+        device=device,
         ceiling=ceiling,
         series=run.series,
     )
@@ -273,7 +282,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "latency_ms": report.latency_ms,
         "cpu_cores": report.cpu_cores,
         "rss_mib": report.rss_mib,
-        "device": "cpu",
+        "device": report.device,
         "ceiling": {
             "decode_only_fps": ceiling.decode_only_fps,
             "detect_only_fps": ceiling.detect_only_fps,

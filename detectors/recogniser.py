@@ -33,6 +33,7 @@ from detectors.manifest import load_model
 from detectors.preprocess import PLATE_MARGIN, crop_box, rectify
 from detectors.reader import ReaderOptions, SlotReader, average
 from detectors.scene import SceneNet, SceneOptions
+from pipeline.errors import ConfigError
 from pipeline.types import (
     BLANK,
     Box,
@@ -262,7 +263,11 @@ def load_recogniser(
         OpenVinoNetwork(colour_model.path, threads, "f32"),
         float(colour_model.details.get("temperature", 1.0)),
     )
-    place = choose_device("cpu" if reader == "paddleocr" and device == "auto" else device)
+    if reader == "paddleocr":
+        if device.startswith("cuda"):
+            raise ConfigError(f"device {device}: PaddleOCR reads on the CPU; leave one of them out")
+        device = "cpu"
+    place = choose_device(device)
     if place is not None:
         from detectors.device.recogniser import load_device_recogniser
 

@@ -21,7 +21,7 @@ import secrets
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 HEAD_FILE: Final = "chain.head"
 """Name of the file in the evidence folder that holds the end of the chain."""
@@ -66,6 +66,22 @@ class Head:
     sequence: int
     sha256: str
     captured_at: datetime
+
+    def __str__(self) -> str:
+        """As it is noted elsewhere: ``CHAIN:NUMBER:SHA256:TIME``."""
+        return f"{self.id}:{self.sequence}:{self.sha256}:{_stamp(self.captured_at)}"
+
+    @classmethod
+    def noted(cls, text: str) -> Self:
+        """The inverse of ``str``.
+
+        Raises:
+            ValueError: this is no such note.
+        """
+        identifier, sequence, digest, at = text.strip().split(":", 3)
+        if len(digest) != 64:
+            raise ValueError(f"{digest}: no SHA-256")
+        return cls(identifier, int(sequence), digest.lower(), _moment(at))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,22 +17,19 @@ import contextlib
 import hashlib
 import sqlite3
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
-from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 from pipeline.archive import PassageArchive
+from pipeline.evidence_chain import Fault, Finding, Placed, chain_findings
 from pipeline.evidence_manifest import (
     HEAD_FILE,
     MANIFEST,
     PICTURE,
     Head,
-    Manifest,
     beside,
     parse,
     read_head,
@@ -40,23 +37,6 @@ from pipeline.evidence_manifest import (
 
 _BEING_WRITTEN_S: Final = 10.0  # a file this young may not be whole yet
 _ON_ITS_WAY: Final = timedelta(minutes=10)  # to the archive
-
-
-class Fault(StrEnum):
-    """What can be wrong with a file."""
-
-    DAMAGED = "damaged"
-    MISSING = "missing"
-    FOREIGN = "foreign"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One file that is not as it was saved; ``path`` as a person finds it."""
-
-    fault: Fault
-    path: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +66,6 @@ class Kept:
     with_hit: timedelta = timedelta(0)
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """A manifest with the file that it was read from and that file's SHA-256."""
-
-    manifest: Manifest
-    path: str
-    sha256: str
-
-
 Progress = Callable[[int, int], None]
 """Told how many of how many files were looked at."""
 
@@ -105,8 +76,11 @@ def verify(
     kept: Kept,
     now: datetime,
     progress: Progress = lambda done, of: None,
+    noted: Head | None = None,
 ) -> Verification:
     """Check a whole evidence folder, with the unblurred originals in another.
+
+    ``noted``: the end of the chain, as noted elsewhere at an earlier time.
 
     Raises:
         OSError: a folder cannot be read.
@@ -116,7 +90,12 @@ def verify(
     head = read_head(root)
     look.files(root, _files(root), progress, strict=True)
     look.originals(originals, _files(originals))
-    look.chain(head, root / HEAD_FILE, now - min(kept.without_hit, kept.with_hit))
+    heads = [one for one in (head, noted) if one is not None]
+    look.chain(heads, now - min(kept.without_hit, kept.with_hit))
+    if head is None and look.placed:
+        look.found(
+            Fault.MISSING, HEAD_FILE, "so nobody can say whether the last manifests are there"
+        )
     look.against(root, kept)
     return look.outcome(head)
 
@@ -141,7 +120,7 @@ def verify_paths(
             if other.exists():
                 files[other] = None
     look.files(None, [one for one in files if one.name != HEAD_FILE], progress, strict=False)
-    look.chain(None, None, None)
+    look.chain([], None)
     return look.outcome(None)
 
 
@@ -251,16 +230,11 @@ class _Look:
             if placed.manifest.original_sha256 and name not in names and name in self.digests:
                 self.found(Fault.MISSING, shown, "its manifest knows an unblurred picture")
 
-    def chain(self, head: Head | None, file: Path | None, complete_since: datetime | None) -> None:
+    def chain(self, heads: Sequence[Head], complete_since: datetime | None) -> None:
         """How the manifests follow one another."""
         settled = self.now - timedelta(seconds=_BEING_WRITTEN_S)
-        findings = chain_findings(self.placed.values(), head, complete_since, settled)
-        for finding in findings:
+        for finding in chain_findings(self.placed.values(), heads, complete_since, settled):
             self.found(finding.fault, finding.path, finding.message)
-        if file is not None and head is None and self.placed:
-            self.found(
-                Fault.MISSING, file.name, "so nobody can say whether the last manifests are there"
-            )
 
     def against(self, root: Path, kept: Kept) -> None:
         """Hold pictures and manifests against the passages that are kept."""
@@ -308,82 +282,6 @@ class _Look:
             self.found(Fault.MISSING, name[: -len(PICTURE)] + MANIFEST, "the picture is there")
         else:
             self.bare += 1
-
-
-def chain_findings(
-    manifests: Iterable[Placed],
-    head: Head | None,
-    complete_since: datetime | None,
-    settled: datetime,
-) -> Iterator[Finding]:
-    """What is wrong with how manifests follow one another. Pure.
-
-    Args:
-        manifests: in any order; of one folder, or some of them.
-        head: what must be the last one of its chain; None: not known.
-        complete_since: of what was saved after this nothing was deleted for its age, so that a
-            gap is a finding; None: gaps say nothing.
-        settled: what was saved before this was there when the files were listed; before a
-            younger one some may have come too late for the list.
-    """
-    chains: defaultdict[str, list[Placed]] = defaultdict(list)
-    for placed in manifests:
-        chains[placed.manifest.chain.id].append(placed)
-    hashes = {placed.sha256 for chain in chains.values() for placed in chain}
-    for chain in chains.values():
-        chain.sort(key=lambda placed: (placed.manifest.chain.sequence, placed.path))
-        for before, after in pairwise((None, *chain)):
-            assert after is not None  # noqa: S101 - only the first has none before it
-            yield from _between(before, after, hashes, complete_since, settled)
-    if head is None:
-        return
-    places = {placed.manifest.chain.sequence: placed for placed in chains.get(head.id, ())}
-    last = places.get(head.sequence)
-    if last is None and _complete(head.captured_at, complete_since):
-        count = head.sequence - max(places, default=0)
-        if count > 0:
-            yield Finding(Fault.MISSING, HEAD_FILE, f"{_many(count)} missing at the end")
-    elif last is not None and last.sha256 != head.sha256:
-        yield Finding(Fault.DAMAGED, last.path, "is not the manifest that the chain ended with")
-
-
-def _between(
-    before: Placed | None,
-    after: Placed,
-    hashes: Set[str],
-    since: datetime | None,
-    settled: datetime,
-) -> Iterator[Finding]:
-    """What is wrong between one manifest and the one before it that is there."""
-    link = after.manifest.chain
-    number = before.manifest.chain.sequence if before else 0
-    if before is not None and number == link.sequence:
-        message = f"has the place of {before.path} in the chain: one of the two was put there"
-        yield Finding(Fault.FOREIGN, after.path, message)
-    elif before is not None and number + 1 == link.sequence:
-        if link.previous != before.sha256:
-            message = f"{after.path} followed another manifest: one of the two was replaced"
-            yield Finding(Fault.DAMAGED, before.path, message)
-    elif (
-        link.previous is not None
-        and link.previous not in hashes
-        and _complete(link.previous_at, since)
-        and after.manifest.saved_at < settled
-    ):
-        yield _gap(after, max(link.sequence - number - 1, 1))
-
-
-def _complete(captured_at: datetime | None, since: datetime | None) -> bool:
-    """Whether a picture of that time cannot have been deleted for its age."""
-    return since is not None and captured_at is not None and captured_at > since
-
-
-def _gap(after: Placed, count: int) -> Finding:
-    return Finding(Fault.MISSING, after.path, f"{_many(count)} missing before this one")
-
-
-def _many(count: int) -> str:
-    return "1 manifest is" if count == 1 else f"{count} manifests are"
 
 
 def _files(root: Path) -> list[Path]:

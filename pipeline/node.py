@@ -20,7 +20,7 @@ from typing import TypeVar
 
 import structlog
 
-from pipeline.camera import CameraState, CameraStatus, StopReason
+from pipeline.camera import CameraState, CameraStatus
 from pipeline.clock import Clock, SystemClock
 from pipeline.cluster_records import CameraReport, Duty, NodeReport, Order, Orders, Tally
 from pipeline.config import CameraSettings, CheckpointSettings, Role, Settings
@@ -83,6 +83,8 @@ class _Camera:
     asked: Future[Boundary | None] | None = None
     finish_by_s: float | None = None
     boundary: Boundary | None = None
+    at_end: bool = False
+    """Let go because its file is at its end, and all its frames are recognised."""
     ended: bool = False
     status: CameraStatus | None = None
 
@@ -246,6 +248,7 @@ class Node:
         if camera.asked is not None:
             self._hear(camera)
         elif self._at_its_end(name):
+            camera.at_end = True
             camera.asked = recognition.release(name, at_once=True)
         elif duty is Duty.FINISH:
             now_s = self._clock.monotonic()
@@ -263,10 +266,7 @@ class Node:
         boundary, camera.asked = camera.asked.result(), None
         if boundary is None:
             return
-        worker = next(w for w in self._recognition.workers if w.camera == camera.order.camera.name)
-        reason = worker.status().stop_reason
-        camera.ended = reason in (StopReason.END, StopReason.ERROR)
-        camera.boundary = boundary
+        camera.boundary, camera.ended = boundary, camera.at_end
 
     def _at_its_end(self, name: str) -> bool:
         recognition = self._recognition

@@ -230,13 +230,19 @@ class Steering:
         """What the next node is told of the end of the one before."""
         if course.live:
             return self._with_plates(course, boundary.at)
-        return Boundary(media_s=boundary.media_s) if self._once else None
+        return self._reached(course, boundary.media_s)
 
     def _boundary_of_lost(self, course: _Course) -> Boundary | None:
         """The same where the node before cannot say: what has reached us was told."""
         if course.live:
             return self._with_plates(course, course.told_at)
-        return Boundary(media_s=course.told_s) if self._once else None
+        return self._reached(course, course.told_s)
+
+    def _reached(self, course: _Course, media_s: float | None) -> Boundary | None:
+        """How far a file that is read once is told; a node that began anew may not be there yet."""
+        before = course.after.media_s if course.after else None
+        reached = [at_s for at_s in (media_s, before) if at_s is not None]
+        return Boundary(media_s=max(reached)) if self._once and reached else None
 
     def _with_plates(self, course: _Course, at: datetime | None) -> Boundary:
         last = max((seen for _, seen in course.plates), default=None)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 
 MOST_GRAPHS = 32
 WARM_UPS = 3
-"""Runs before a graph is recorded: libraries choose their kernels and set up in them."""
+"""Plain calls of a shape before its graph is recorded. Libraries choose their kernels in them, and
+a shape that comes but once is not worth a graph."""
 _log = structlog.get_logger(__name__)
 
 
@@ -84,8 +86,8 @@ class Graphed:
     """A function of one tensor, recorded as a CUDA graph for each shape and replayed.
 
     A graph starts its hundreds of small kernels in one call. On the CPU the function is called
-    plainly; so it is where it cannot be recorded, which is logged once, and where more than
-    :data:`MOST_GRAPHS` shapes came. What is returned is overwritten by the next call.
+    plainly; so it is where it cannot be recorded, which is logged once, and for shapes beyond
+    :data:`MOST_GRAPHS`. What is returned is overwritten by the next call.
     """
 
     def __init__(
@@ -93,12 +95,14 @@ class Graphed:
     ) -> None:
         self._function = function
         self._records = device.type == "cuda"
+        self._pool = torch.cuda.graph_pool_handle() if self._records else None
+        self._calls: Counter[tuple[int, ...]] = Counter()
         self._graphs: dict[tuple[int, ...], tuple[Any, torch.Tensor, tuple[torch.Tensor, ...]]] = {}
 
     def __call__(self, batch: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The function of ``batch``."""
         shape = tuple(batch.shape)
-        if self._records and shape not in self._graphs and len(self._graphs) < MOST_GRAPHS:
+        if self._is_due(shape):
             try:
                 self._graphs[shape] = self._record(batch)
             except RuntimeError as error:
@@ -111,16 +115,19 @@ class Graphed:
         graph.replay()
         return outputs
 
+    def _is_due(self, shape: tuple[int, ...]) -> bool:
+        """Whether a graph is to be recorded now."""
+        if not self._records or shape in self._graphs or len(self._graphs) == MOST_GRAPHS:
+            return False
+        self._calls[shape] += 1
+        return self._calls[shape] > WARM_UPS
+
     def _record(self, batch: torch.Tensor) -> tuple[Any, torch.Tensor, tuple[torch.Tensor, ...]]:
         entry = batch.clone()
-        for _ in range(WARM_UPS):
-            self._function(entry)
-        torch.cuda.current_stream().synchronize()
         graph = torch.cuda.CUDAGraph()
         # thread_local: cameras' threads may take device memory meanwhile
-        with torch.cuda.graph(
-            graph, stream=torch.cuda.current_stream(), capture_error_mode="thread_local"
-        ):
+        stream = torch.cuda.current_stream()
+        with torch.cuda.graph(graph, self._pool, stream, capture_error_mode="thread_local"):
             outputs = self._function(entry)
         return graph, entry, outputs
 

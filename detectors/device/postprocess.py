@@ -43,9 +43,9 @@ def decode(
     box_share, vehicle_iou = options
     logits = raw[:, 4 * BINS : 4 * BINS + len(thresholds)]
     scores = logits.sigmoid()
-    scores, classes = torch.where(scores >= thresholds[:, None], scores, 0.0).max(1)  # (B, N)
+    scores, classes = scores.masked_fill(scores < thresholds[:, None], 0.0).max(1)  # (B, N)
 
-    plate_scores, chosen = _surest(torch.where(classes == 0, scores, 0.0), PLATE_CANDIDATES)
+    plate_scores, chosen = _surest(scores.masked_fill(classes != 0, 0.0), PLATE_CANDIDATES)
     some, at, stride = _columns(raw, points, strides, chosen)
     boxes = _boxes(some, at, stride)
     relative = some[..., 4 * BINS + len(thresholds) :].unflatten(-1, (4, 2)) * 2.0
@@ -53,7 +53,7 @@ def decode(
     corners, plate_scores = _merge(_reconcile(corners, boxes, box_share), plate_scores)
     plates = torch.cat((corners.flatten(2), plate_scores[..., None]), 2)
 
-    vehicle_scores, chosen = _surest(torch.where(classes > 0, scores, 0.0), VEHICLE_CANDIDATES)
+    vehicle_scores, chosen = _surest(scores.masked_fill(classes == 0, 0.0), VEHICLE_CANDIDATES)
     some, at, stride = _columns(raw, points, strides, chosen)
     boxes = _boxes(some, at, stride)
     union, smaller = overlaps(boxes, boxes)

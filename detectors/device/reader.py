@@ -35,7 +35,7 @@ class DeviceReader:
 
     def __init__(self, net: nn.Module, lane: Lane, options: ReaderOptions | None = None) -> None:
         self.options = options or ReaderOptions()
-        self._lane = lane
+        self.lane = lane
         self._net = net.to(lane.device, memory_format=torch.channels_last).eval()
         self._run = Graphed(self._forward, lane.device)
 
@@ -43,8 +43,8 @@ class DeviceReader:
         """See :class:`detectors.base.PlateReader`; for plates that lie on the host."""
         if not plates:
             return []
-        with self._lane.open():
-            batch = self._lane.send(np.stack([resize_plate(plate) for plate in plates]))
+        with self.lane.open():
+            batch = self.lane.send(np.stack([resize_plate(plate) for plate in plates]))
             reading = self._read(batch.permute(0, 3, 1, 2).float())
         return self.finish(reading)
 
@@ -56,11 +56,11 @@ class DeviceReader:
         """Put a reading into the lane and return at once."""
         if not views:
             return Reading(())
-        with self._lane.open():
-            gallery, numbers = held_together([view[0] for view in views], self._lane)
+        with self.lane.open():
+            gallery, numbers = held_together([view[0] for view in views], self.lane)
             corners = np.stack([np.asarray(view[1], np.float32) for view in views])
             margins = np.array([view[2] for view in views], np.float32)
-            return self._read(gallery.straightened(self._lane, numbers, corners, margins))
+            return self._read(gallery.straightened(self.lane, numbers, corners, margins))
 
     def finish(self, reading: Reading) -> list[PlateRead]:
         """Wait for a reading and say what was read."""
@@ -77,10 +77,10 @@ class DeviceReader:
         parts = []
         for batch in plates.split(self.options.batch):
             count = len(batch)
-            if self._lane.device.type == "cuda":
+            if self.lane.device.type == "cuda":
                 spare = round_up(count, self.options.batch) - count
                 batch = torch.cat((batch, batch[:1].expand(spare, -1, -1, -1))) if spare else batch
-            parts.append((count, self._lane.fetch(self._run(batch))))
+            parts.append((count, self.lane.fetch(self._run(batch))))
         return Reading(parts)
 
     def _forward(self, plates: torch.Tensor) -> tuple[torch.Tensor, ...]:

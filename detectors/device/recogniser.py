@@ -102,10 +102,11 @@ class DeviceRecogniser(Recogniser):
         boxes = np.array([box for _, box in vehicles], np.float32)
         corners = boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2)
         margins = np.zeros((len(boxes), 2), np.float32)
-        with self.lane.open():
-            gallery, numbers = held_together([image for image, _ in vehicles], self.lane)
-            small = gallery.straightened(self.lane, numbers, corners, margins, (SIDE, SIDE))
-            landing = self.lane.fetch([small.permute(0, 2, 3, 1).byte()])
+        lane = self.reader.lane  # the other one is busy with the next batch
+        with lane.open():
+            gallery, numbers = held_together([image for image, _ in vehicles], lane)
+            small = gallery.straightened(lane, numbers, corners, margins, (SIDE, SIDE))
+            landing = lane.fetch([small.permute(0, 2, 3, 1).byte()])
         return self.colour.colours(list(landing.arrays()[0]))
 
 
@@ -148,7 +149,7 @@ def load_device_recogniser(
         read_lane,
         ReaderOptions(temperature=float(details.get("temperature", 1.0))),
     )
-    version = f"scene {version}, reader {model.version}"
+    version = f"scene {version}, reader {model.version}, by torch on {place}"
     return DeviceRecogniser(detector, reader, colour, version, close_up, lane=lane)
 
 

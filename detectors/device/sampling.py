@@ -68,6 +68,8 @@ def taps(source: int, target: int, area: bool) -> tuple[NDArray[np.int64], Float
         covered = np.minimum(index + 1, start + ratio) - np.maximum(index, start)
         weights = np.clip(covered, 0.0, None)
         weights /= weights.sum(axis=0)
+        used = weights.max(axis=1) > 1e-6  # one pixel less where the ratio is whole
+        index, weights = index[used], weights[used]
     else:
         place = start + 0.5 * ratio - 0.5
         low = np.floor(place)

@@ -7,6 +7,7 @@ import typer
 from pipeline.commands import (
     bench_accuracy,
     bench_alerts,
+    bench_capacity,
     bench_gpu,
     bench_latency,
     bench_match,
@@ -22,3 +23,4 @@ app.command("savings")(bench_savings.savings)
 app.command("throughput")(bench_throughput.throughput)
 app.command("latency")(bench_latency.latency)
 app.command("gpu")(bench_gpu.gpu)
+app.command("capacity")(bench_capacity.capacity)

@@ -53,6 +53,9 @@ def accuracy(
     font: Annotated[
         Path | None, typer.Option(help="Font file with Chinese characters, for the plots.")
     ] = None,
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda or cuda:N; auto: a GPU where one can be used.")
+    ] = "cpu",
     weights: Annotated[
         Path | None, typer.Option(help="Folder of model weights instead of the shipped ones.")
     ] = None,
@@ -81,7 +84,7 @@ def accuracy(
     if out is not None and (missing := files.prepare(out, font)):
         err.print(missing, highlight=False, soft_wrap=True, markup=False)
     recogniser = load_recogniser(
-        weights, second_look=True, reader=reader, reader_model=reader_model
+        weights, device=device, second_look=True, reader=reader, reader_model=reader_model
     )
     measured = measure(
         recogniser,

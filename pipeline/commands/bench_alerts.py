@@ -31,6 +31,17 @@ def alerts(
     fan_rate: Annotated[
         float, typer.Option(min=0.1, max=200.0, help="Hits a second to all of them.")
     ] = 5.0,
+    minutes: Annotated[
+        float, typer.Option(min=0.0, max=1440.0, help="Then watch memory for so long; 0: not.")
+    ] = 0.0,
+    postgres_url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="CHECKPOINT_POSTGRES_URL",
+            help="Keep alerts in this PostgreSQL, in a schema that is dropped afterwards, instead "
+            "of a Redis of our own. A URL with a password belongs into the variable.",
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object on stdout instead of tables.")
     ] = False,
@@ -46,6 +57,8 @@ def alerts(
         picture_bytes=1000 * picture_kb,
         subscribers=subscribers,
         fan_rate=fan_rate,
+        minutes=minutes,
+        postgres_url=postgres_url,
     )
     with _progress() as progress:
         report = bench.measure(settings, progress)
@@ -94,12 +107,24 @@ def _print(report: bench.Report, console: Console) -> None:
         f"Cores in use, with pictures: {_cores(latency.cpu_cores)};\n"
         f"  without: {_cores(sustained.cpu_cores)}; many: {_cores(fan.cpu_cores)}.\n"
         + (f"{fan.missing} alerts did not arrive in time.\n" if fan.missing else "")
+        + _memory(report.memory)
         + f"Machine: {report.machine.cores} cores, load {report.machine.load:.1f} before; "
         f"the disk takes {report.machine.sync_ms['p50']:.1f} ms for a write "
-        f"(p99 {report.machine.sync_ms['p99']:.1f}); Redis {report.machine.redis}.",
+        f"(p99 {report.machine.sync_ms['p99']:.1f}); {report.machine.store}.",
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _memory(memory: bench.Memory | None) -> str:
+    if memory is None:
+        return ""
+    grown = ", ".join(
+        f"{name} {values[len(values) // 3]:.0f} → {values[-1]:.0f} "
+        f"({memory.growth_mib_per_hour[name]:+.1f} an hour)"
+        for name, values in memory.rss_mib.items()
+    )
+    return f"Memory in MiB over {memory.at_s[-1] / 60:g} min at {memory.rate:g} hits/s: {grown}.\n"
 
 
 def _times(ms: Mapping[str, float]) -> list[str]:

@@ -43,6 +43,9 @@ def throughput(
     threads: Annotated[
         int, typer.Option(min=0, help="Threads of the networks; 0: as many as there are cores.")
     ] = 0,
+    device: Annotated[
+        str, typer.Option(help="Where recognition runs: cpu, cuda or auto, as in the settings.")
+    ] = "auto",
     out: Annotated[
         Path | None, typer.Option(help="Folder for throughput.json and a plot of memory.")
     ] = None,
@@ -67,7 +70,7 @@ def throughput(
         fps=fps,
         rtsp=rtsp,
         savings=_without(off or []),
-        recognition=RecognitionSettings(threads=threads),
+        recognition=RecognitionSettings(threads=threads, device=device),
     )
     with progress_bar() as progress:
         report = bench.measure(settings, progress)

@@ -17,10 +17,11 @@ from pipeline.clock import SystemClock
 from pipeline.commands.acting import ConfigOption, settings_from
 from pipeline.commands.output import JsonOption, console, print_line, progress
 from pipeline.config import CheckpointSettings
-from pipeline.errors import InputError
+from pipeline.errors import ConfigError, InputError
 from pipeline.evidence import UNBLURRED_FOLDER
+from pipeline.evidence_chain import Fault
+from pipeline.evidence_manifest import Head
 from pipeline.evidence_verify import (
-    Fault,
     Kept,
     Verification,
     pending_passages,
@@ -52,6 +53,13 @@ def verify_command(
     data_dir: Annotated[
         Path | None, typer.Option("--data-dir", help="A data folder; default: the configured one.")
     ] = None,
+    noted: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CHAIN:NUMBER:SHA256:TIME",
+            help="The chain's end, as you noted it earlier.",
+        ),
+    ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -64,6 +72,9 @@ def verify_command(
     """
     if paths and data_dir:
         raise typer.BadParameter("name paths or --data-dir, not both")
+    if paths and noted:
+        raise typer.BadParameter("--noted belongs to a whole data folder; leave the paths out")
+    head = _noted(noted) if noted else None
     settings = settings_from(config)
     if data_dir is not None:
         settings = settings.model_copy(update={"data_dir": data_dir})
@@ -83,13 +94,20 @@ def verify_command(
                     raise InputError(f"{root}: there is no evidence; name the data folder")
                 with _kept(settings) as kept:
                     originals = settings.data_dir / UNBLURRED_FOLDER
-                    found = verify(root, originals, kept, now, looked)
+                    found = verify(root, originals, kept, now, looked, head)
         except OSError as error:
             where = error.filename or settings.data_dir
             raise InputError(f"{where}: cannot be read: {error.strerror}") from error
     _tell(found, as_json=as_json)
     if found.findings:
         raise typer.Exit(1)
+
+
+def _noted(text: str) -> Head:
+    try:
+        return Head.noted(text)
+    except ValueError:
+        raise ConfigError(f"--noted = {text!r}: write it as 'verify' said it") from None
 
 
 class _kept:  # noqa: N801 - a context manager
@@ -127,8 +145,7 @@ def _tell(found: Verification, *, as_json: bool) -> None:
                 "originals": found.originals,
                 "without_manifest": found.bare,
                 "findings": len(found.findings),
-                "last": head.sequence if head else None,
-                "sha256": head.sha256 if head else None,
+                "head": str(head) if head else None,
             }
         )
         return
@@ -147,5 +164,5 @@ def _tell(found: Verification, *, as_json: bool) -> None:
     if found.bare:
         lines.append(f"{found.bare} of them are older than manifests; their passages name them.")
     if head is not None:
-        lines.append(f"The chain of manifests ends at {head.id}:{head.sequence}:{head.sha256}")
+        lines.append(f"Note this somewhere else, to hold the evidence to it later: {head}")
     console().print("\n".join(lines), soft_wrap=True, markup=False)

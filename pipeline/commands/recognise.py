@@ -29,6 +29,9 @@ def recognise(
     crops: Annotated[
         bool, typer.Option("--crops", help="Each picture is one plate, already cut out.")
     ] = False,
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda or cuda:N; auto: a GPU where one can be used.")
+    ] = "auto",
     weights: Annotated[
         Path | None, typer.Option(help="Folder of model weights instead of the shipped ones.")
     ] = None,
@@ -45,7 +48,7 @@ def recognise(
     if reader_model is not None and reader == "openvino":
         raise ConfigError("--reader-model names a model for PaddleOCR: add --reader paddleocr")
     recogniser = load_recogniser(
-        weights, second_look=True, reader=reader, reader_model=reader_model
+        weights, device=device, second_look=True, reader=reader, reader_model=reader_model
     )
     out, err = Console(), Console(stderr=True)
     table = Table("picture", "plate", "class", "probability", "vehicles")

@@ -27,7 +27,7 @@ class LimitSettings(Settings):
     """What callers of the alert service may ask for; a peer is an address.
 
     Beyond it a call is told RESOURCE_EXHAUSTED, and when to try again; a connection is closed. How
-    many connections one peer may have is for the firewall to say: see docs/alerts.md.
+    many connections one peer may have is for the firewall to say: see docs/province.md.
     """
 
     calls_per_s: float = Field(default=200.0, gt=0, description="of one peer; twice that at once")

@@ -134,6 +134,11 @@ async def list_alerts(request: Request) -> Response:
         escalated_only=query.get("escalated", "").lower() in ("1", "true"),
     )
     found = await link_of(request).call(request, "ListAlerts", message)
+    return await run_in_threadpool(_listed, found)
+
+
+def _listed(found: pb.ListAlertsResponse) -> Response:
+    """A page of alerts, which may be 500: in a thread, so that nobody else waits."""
     return JSONResponse(
         {
             "alerts": [alert_json(alert_from_pb(one)) for one in found.alerts],

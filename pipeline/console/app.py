@@ -26,6 +26,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from pipeline.console.context import ApiError, ConsoleContext, Session
+from pipeline.console.feed_api import Texts
 from pipeline.console.link import AlertLink
 from pipeline.console.login import Doors, OneTimeCode
 from pipeline.console.login_limits import LoginLimits
@@ -136,6 +137,7 @@ def make_app(
     app.state.doors = doors
     app.state.static = STATIC
     app.state.views = Views()
+    app.state.texts = Texts()
     app.state.stopping = anyio.Event()
     return Guard(app, settings, sessions, context.tokens, limits, clock, secure=secure)
 

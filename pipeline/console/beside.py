@@ -53,8 +53,10 @@ class Console:
     ) -> None:
         self._audit = _Shared(lambda: AuditLog(settings.data_dir / AUDIT_FILE, clock))
         self._archive: PassageArchive | None = None
-        if archive is None and (settings.data_dir / ARCHIVE_FILE).exists():
-            archive = self._archive = PassageArchive(settings.data_dir / ARCHIVE_FILE, clock)
+        path = settings.data_dir / ARCHIVE_FILE
+        if archive is not None or path.exists():
+            # A connection of its own: a long search must not hold up whoever keeps passages.
+            archive = self._archive = PassageArchive(archive.path if archive else path, clock)
 
         def server(of: CheckpointSettings) -> ConsoleServer:
             context = ConsoleContext(

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any, Final, cast
 
@@ -45,10 +46,27 @@ _log = structlog.get_logger(__name__)
 _PING_S: Final = 10.0
 _SEND_S: Final = 20.0
 _GONE_S: Final = 0.05
+_KEPT: Final = 512
 _LOOK_S: Final = 5.0
 """How often a follower's session is looked at."""
 _PASSING: Final = frozenset({429, 502, 503})
 _TOLD_AS: Final = {"alert": "alert", "reviewed": "review", "escalated": "escalation"}
+
+
+class Texts:
+    """The latest alerts as JSON text, made once however many follow; lives in the event loop."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, str] = OrderedDict()
+
+    def of(self, place: str, message: pb.Alert) -> str:
+        """The text of the alert at one place of one feed."""
+        text = self._kept.get(place)
+        if text is None:
+            text = self._kept[place] = _text(alert_json(alert_from_pb(message)))
+            if len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        return text
 
 
 class Follower:
@@ -123,9 +141,11 @@ class Follower:
             status = events.checkpoint(status_from_pb(response.checkpoint.status))
             return _event("checkpoint", status, self._place())
         if kind in _TOLD_AS:
-            alert = alert_from_pb(getattr(response, kind))
-            self._after = alert.sequence
-            return _event(_TOLD_AS[kind], alert_json(alert), self._place())
+            message = getattr(response, kind)
+            self._after = message.sequence
+            texts: Texts = self._request.app.state.texts
+            text = texts.of(self._place(), message)
+            return ServerSentEvent(text, event=_TOLD_AS[kind], id=self._place())
         return None  # of a newer service
 
     def _place(self) -> str:
@@ -206,8 +226,12 @@ def _place(said: str) -> tuple[str, int | None]:
 
 
 def _event(kind: str, data: Any, place: str | None = None) -> ServerSentEvent:
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    return ServerSentEvent(text, event=kind, id=place, retry=1000 if kind == "state" else None)
+    retry_ms = 1000 if kind == "state" else None
+    return ServerSentEvent(_text(data), event=kind, id=place, retry=retry_ms)
+
+
+def _text(data: Any) -> str:
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
 
 
 routes: Final[Sequence[BaseRoute]] = (Route("/api/feed", feed),)

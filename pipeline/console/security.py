@@ -25,7 +25,7 @@ from pipeline.access import TokenStore
 from pipeline.alerts.limits import CallLimits, peer_key
 from pipeline.alerts.status import CallRefused
 from pipeline.clock import Clock
-from pipeline.config import ConsoleSettings
+from pipeline.config import AccessRole, ConsoleSettings
 from pipeline.console.context import ApiError, Session
 from pipeline.console.login_limits import LoginLimits
 from pipeline.console.sessions import Sessions
@@ -192,6 +192,8 @@ class Guard:
                 401, "login_required", "show a token: 'Authorization: Bearer TOKEN'"
             ) from None
         self._logins.succeeded(address)
+        if AccessRole.VIEWER not in person.roles:
+            raise ApiError(403, "forbidden", f"{person.name} may not do this: it takes viewer")
         now = self._clock.now()
         return Session(id="metrics", person=person, expires_at=now, token=token, csrf="")
 

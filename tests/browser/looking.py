@@ -46,6 +46,7 @@ def open_page(
     theme: str = "dark",
     size: tuple[int, int] = (1366, 768),
     path: str = "",
+    base: str | None = None,
     **context: Any,
 ) -> Look:
     """A browser of its own at the console, with ``person`` signed in by token."""
@@ -73,7 +74,7 @@ def open_page(
     page.on("console", heard)
     page.on("pageerror", lambda error: look.problems.append(str(error)))
     page.on("dialog", lambda dialog: look.problems.append(f"dialog: {dialog.message}"))
-    page.goto(rig.url + path)
+    page.goto((base or rig.url) + path)
     if person is not None:
         sign_in(page, rig, person)
     return look
@@ -96,7 +97,8 @@ def serious(page: Page) -> list[str]:
     found = page.evaluate(
         """async () => (await axe.run(document, {resultTypes: ["violations"]})).violations
              .filter((one) => ["serious", "critical"].includes(one.impact))
-             .map((one) => `${one.id}: ${one.help}: ` +
-               one.nodes.slice(0, 5).map((node) => node.html.slice(0, 160) + " " + (node.any[0]?.message ?? "")).join(" | "))"""
+             .map((one) => `${one.id}: ${one.help}: ` + one.nodes.slice(0, 5)
+               .map((node) => `${node.html.slice(0, 160)} ${node.any[0]?.message ?? ""}`)
+               .join(" | "))"""
     )
     return list(found)

@@ -1,4 +1,4 @@
-"""A whole console for a browser: Redis, alert service, console and persons with tokens; all real."""
+"""A whole console for a browser: Redis, alert service, console, persons with tokens; all real."""
 
 from __future__ import annotations
 

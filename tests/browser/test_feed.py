@@ -64,9 +64,7 @@ def test_a_decision_is_undone_in_time(rig: ConsoleRig, look: Look) -> None:
     expect(one.locator(".detail__history")).to_contain_text("撤销了决定")
 
 
-def test_who_was_second_is_told_by_whom_and_how_it_was_decided(
-    rig: ConsoleRig, look: Look
-) -> None:
+def test_who_was_second_is_told_by_whom_and_how_it_was_decided(rig: ConsoleRig, look: Look) -> None:
     rig.publish(hit(0))
     one, other = look("张值班"), look("李审批")
     choose(one, 0)

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.looking import row
 from tests.browser.rig import ConsoleRig
 from tests.browser.vehicles import hit
+from tests.support.proxy import Link
 
 Look = Callable[..., Page]
+
+
+@pytest.fixture
+def link(rig: ConsoleRig) -> Iterator[Link]:
+    """A way to the console that can be cut."""
+    made = Link(int(rig.url.rstrip("/").rpartition(":")[2]))
+    yield made
+    made.close()
+
 
 _ARRIVALS = """
 window.arrivals = [];
@@ -26,11 +37,11 @@ window.fetch = async (...how) => {
       for (;;) {
         const { value, done } = await reader.read();
         if (done) break;
-        text += value;
-        for (const found of text.matchAll(/event: alert\\n(?:.*\\n)*?\\n/g)) {
-          window.arrivals.push(/"id":"([^"]+)"/.exec(found[0])[1]);
+        const events = (text + value).split("\\n\\n");
+        text = events.pop();
+        for (const event of events.filter((one) => /^event: alert$/m.test(one))) {
+          window.arrivals.push(/"id":"([^"]+)"/.exec(event)[1]);
         }
-        text = text.slice(text.lastIndexOf("\\n\\n") + 2);
       }
     } catch {}
   })();
@@ -86,25 +97,40 @@ def test_reconnects_after_a_restart_without_loss_or_doubling(rig: ConsoleRig, lo
     assert sorted(arrivals) == ["hit-8", "hit-9"]
 
 
-def test_a_cut_connection_catches_up_from_where_it_was(rig: ConsoleRig, look: Look) -> None:
-    page = look("张值班")
+def test_a_cut_connection_catches_up_from_where_it_was(
+    rig: ConsoleRig, look: Look, link: Link
+) -> None:
+    page = look("张值班", base=f"http://{link.address}/")
     page.context.add_init_script(_ARRIVALS)
     page.reload()
     expect(page.locator("[data-link=live]")).to_be_visible()
     rig.publish(hit(0, with_picture=False))
     expect(row(page, 0)).to_be_visible()
 
-    page.context.set_offline(True)
+    link.cut()
     expect(page.locator(".banner--danger")).to_contain_text("已中断")
     rig.publish(*(hit(number, with_picture=False) for number in range(1, 5)))
     page.wait_for_timeout(1000)
     expect(row(page, 4)).to_have_count(0)
-    page.context.set_offline(False)
+    link.restore()
     expect(row(page, 4)).to_be_visible()
     expect(page.locator(".banner--danger")).to_have_count(0)
     expect(page.locator("[data-link=live]")).to_be_visible()
     assert sorted(page.evaluate("window.arrivals")) == [f"hit-{number}" for number in range(5)]
     assert sorted(shown(page)) == [f"hit-{number}" for number in range(5)]
+
+
+@pytest.mark.slow
+def test_a_pulled_cable_is_noticed_though_nothing_breaks(
+    rig: ConsoleRig, look: Look, link: Link
+) -> None:
+    page = look("张值班", base=f"http://{link.address}/")
+    link.freeze()
+    expect(page.locator(".banner--danger")).to_be_visible(timeout=50_000)
+    rig.publish(hit(0, with_picture=False))
+    link.restore()
+    expect(row(page, 0)).to_be_visible()
+    expect(page.locator("[data-link=live]")).to_be_visible()
 
 
 def test_a_store_that_is_away_is_said_and_its_return_brings_all(

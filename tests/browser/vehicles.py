@@ -44,19 +44,36 @@ class Vehicle:
 
 
 _P, _V, _C = PlateClass, VehicleClass, VehicleColour
-VEHICLES: Sequence[Vehicle] = (
-    Vehicle(341, ((198, 484), (321, 483), (321, 523), (198, 524)), "辽K57H93", _P.BLUE, _V.CAR, _C.RED),
-    Vehicle(60, ((185, 480), (308, 480), (308, 517), (185, 517)), "辽A6K582", _P.BLUE, _V.CAR, _C.WHITE),
-    Vehicle(103, ((975, 496), (1097, 496), (1096, 533), (975, 532)), "辽BT4827", _P.BLUE, _V.CAR, _C.BLUE),
-    Vehicle(156, ((169, 488), (298, 489), (298, 525), (169, 524)), "辽AD61375", _P.GREEN_SMALL, _V.CAR, _C.SILVER),
-    Vehicle(218, ((1050, 456), (1173, 455), (1174, 493), (1050, 493)), "辽C05316", _P.YELLOW_SINGLE, _V.BUS, _C.GREEN),
-    Vehicle(256, ((147, 459), (263, 457), (263, 492), (148, 493)), "京N48R53", _P.BLUE, _V.CAR, _C.BLACK),
-    Vehicle(390, ((1016, 489), (1139, 487), (1139, 525), (1017, 526)), "冀F2J816", _P.BLUE, _V.VAN, _C.SILVER),
-    Vehicle(444, ((138, 462), (262, 463), (262, 500), (138, 499)), "黑E58A20", _P.BLUE, _V.CAR, _C.BROWN),
-    Vehicle(503, ((1041, 450), (1169, 448), (1169, 488), (1042, 489)), "吉C72934", _P.YELLOW_SINGLE, _V.TRUCK, _C.BLUE),
-    Vehicle(554, ((192, 475), (316, 474), (316, 515), (192, 515)), "辽F3E619", _P.BLUE, _V.CAR, _C.YELLOW),
-    Vehicle(630, ((984, 462), (1104, 461), (1104, 497), (984, 498)), "辽M90X47", _P.BLUE, _V.CAR, _C.BLACK),
-)  # fmt: skip
+_FRAMES: Sequence[tuple[int, str, PlateClass, VehicleClass, VehicleColour]] = (
+    (341, "辽K57H93", _P.BLUE, _V.CAR, _C.RED),
+    (60, "辽A6K582", _P.BLUE, _V.CAR, _C.WHITE),
+    (103, "辽BT4827", _P.BLUE, _V.CAR, _C.BLUE),
+    (156, "辽AD61375", _P.GREEN_SMALL, _V.CAR, _C.SILVER),
+    (218, "辽C05316", _P.YELLOW_SINGLE, _V.BUS, _C.GREEN),
+    (256, "京N48R53", _P.BLUE, _V.CAR, _C.BLACK),
+    (390, "冀F2J816", _P.BLUE, _V.VAN, _C.SILVER),
+    (444, "黑E58A20", _P.BLUE, _V.CAR, _C.BROWN),
+    (503, "吉C72934", _P.YELLOW_SINGLE, _V.TRUCK, _C.BLUE),
+    (554, "辽F3E619", _P.BLUE, _V.CAR, _C.YELLOW),
+    (630, "辽M90X47", _P.BLUE, _V.CAR, _C.BLACK),
+)
+_CORNERS: Sequence[tuple[tuple[int, int], ...]] = (
+    ((198, 484), (321, 483), (321, 523), (198, 524)),
+    ((185, 480), (308, 480), (308, 517), (185, 517)),
+    ((975, 496), (1097, 496), (1096, 533), (975, 532)),
+    ((169, 488), (298, 489), (298, 525), (169, 524)),
+    ((1050, 456), (1173, 455), (1174, 493), (1050, 493)),
+    ((147, 459), (263, 457), (263, 492), (148, 493)),
+    ((1016, 489), (1139, 487), (1139, 525), (1017, 526)),
+    ((138, 462), (262, 463), (262, 500), (138, 499)),
+    ((1041, 450), (1169, 448), (1169, 488), (1042, 489)),
+    ((192, 475), (316, 474), (316, 515), (192, 515)),
+    ((984, 462), (1104, 461), (1104, 497), (984, 498)),
+)
+VEHICLES: Sequence[Vehicle] = tuple(
+    Vehicle(frame, corners, *rest)
+    for (frame, *rest), corners in zip(_FRAMES, _CORNERS, strict=True)
+)
 
 
 @lru_cache(maxsize=16)

@@ -485,6 +485,30 @@ def _details(error: grpc.RpcError) -> list[Any]:
     return found
 
 
+def test_beyond_so_many_connections_others_are_closed_and_ours_goes_on(
+    redis: RedisServer, tmp_path: Path
+) -> None:
+    settings = AlertSettings(listen="127.0.0.1:0", limits=LimitSettings(connections=3))
+    service = AlertService(settings, redis.client())
+    host, _, port = service.start().rpartition(":")
+    with contextlib.ExitStack() as stack:
+
+        def accepted() -> bool:
+            one = stack.enter_context(socket.create_connection((host, int(port)), timeout=5))
+            one.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\4" + bytes(5))
+            try:
+                return bool(one.recv(1))
+            except ConnectionError:
+                return False
+
+        assert [accepted() for _ in range(5)] == [True, True, True, False, False]
+        with CheckpointClient(service.local_target) as client:
+            client.list()
+    with CheckpointClient(f"{host}:{port}") as client:  # there is room again
+        wait_until(lambda: client.stats().publishers == 0)
+    assert service.stop()
+
+
 def test_an_error_names_the_field_at_fault_for_machines(
     guarded: Guarded, publish: Callable[..., None]
 ) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.postgres_server import postgres_server
 from tests.support.program import checkpoint
 
 pytestmark = [pytest.mark.redis, pytest.mark.grpc]
@@ -27,14 +28,37 @@ def test_figures_for_machines(tmp_path: Path) -> None:
     assert set(sustained["rss_mib"]) == {"publisher", "service", "subscribers"}
     assert (fan["subscribers"], fan["alerts"], fan["missing"]) == (20, 100, 0)
     assert report["machine"]["sync_ms"]["p50"] > 0
+    assert report["machine"]["store"].startswith("Redis ")
+    assert report["memory"] is None
     assert list(tmp_path.iterdir()) == []
 
 
+def test_memory_is_watched_and_another_store_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with postgres_server() as server:
+        monkeypatch.setenv("CHECKPOINT_POSTGRES_URL", server.url)
+        done = checkpoint(*QUICK, "--minutes", "0.05", "--json", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        schemas = "SELECT count(*) FROM pg_namespace WHERE nspname = 'checkpoint_bench'"
+        assert server.execute(schemas) == [(0,)], "nothing is left behind"
+    report = json.loads(done.stdout)
+    assert report["machine"]["store"].startswith("PostgreSQL ")
+    assert "redis" not in report["latency"]["cpu_cores"]
+    memory = report["memory"]
+    assert memory["hits"] >= 100
+    assert memory["at_s"] == sorted(memory["at_s"])
+    for name in ("publisher", "service", "subscribers"):
+        assert len(memory["rss_mib"][name]) == len(memory["at_s"]) > 5
+        assert name in memory["growth_mib_per_hour"]
+
+
 def test_tables_for_people(tmp_path: Path) -> None:
-    done = checkpoint(*QUICK, "--picture-kb", "5", cwd=tmp_path)
+    done = checkpoint(*QUICK, "--picture-kb", "5", "--minutes", "0.05", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "20 subscribers" in done.stdout
     assert "As fast as they go" in done.stdout
+    assert "an hour" in done.stdout
     assert "Machine:" in done.stdout
     assert done.stderr == ""
 

@@ -17,7 +17,7 @@ import pytest
 
 from pipeline.access import AccessRole
 from pipeline.types import Evidence, Hit, MatchKind
-from tests.integration.alerts_support import make_hit, wait_until
+from tests.integration.alerts_support import make_hit, redis_server, wait_until
 from tests.support.console import ConsoleRig, running_console
 from tests.support.redis_servers import free_port
 
@@ -359,3 +359,34 @@ def test_a_browser_that_takes_nothing_is_cut(
         assert server is not None
         wait_until(lambda: all(one.client != ours for one in server.server_state.connections), 20.0)
         slow.close()
+
+
+def test_the_feed_outlives_its_store(tmp_path: Path) -> None:
+    with redis_server(tmp_path) as store:
+        how: dict[str, Any] = {"watchlist": {"redis_url": f"unix://{store.socket}"}}
+        with (
+            running_console(tmp_path / "console", **how) as rig,
+            rig.person("Wang") as browser,
+            browser.feed() as feed,
+        ):
+            assert feed.next("state").data == {"live": True, "problem": None}
+            rig.publish(make_hit(1))
+            assert feed.next("alert").data["id"] == "hit-1"
+            store.kill()
+            away = feed.next()
+            assert (away.kind, away.data["live"]) == ("state", False)
+            assert away.data["problem"]
+            assert browser.get("/api/alerts").status_code == 503
+            store.start()
+            assert feed.next("state").data["live"] is True
+            rig.publish(make_hit(2))
+            assert feed.next("alert").data["id"] == "hit-2"
+
+
+def test_a_quiet_feed_says_that_it_is_still_there(
+    rig: ConsoleRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.console.feed_api._PING_S", 0.2)
+    with rig.person("Wang") as browser, browser.feed() as feed:
+        feed.next("state")
+        assert next(line for line in feed.lines if line).startswith(": still here")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import ssl
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -284,6 +287,43 @@ def test_a_taken_port_is_said(rig: ConsoleRig, tmp_path: Path) -> None:
         running_console(tmp_path, console={"listen": f"127.0.0.1:{port}"}),
     ):
         pass
+
+
+def test_without_a_configured_port_a_free_one_is_found(tmp_path: Path) -> None:
+    made = {"roles": ("alerts", "console"), "alerts": {"listen": "127.0.0.1:0"}}
+    one, other = (
+        CheckpointSettings.model_validate({**made, "data_dir": tmp_path / name}) for name in "ab"
+    )
+    with Runtime(one) as first, Runtime(other) as second:
+        assert first.console is not None
+        assert second.console is not None
+        assert first.console.url != second.console.url
+        for runtime in (first, second):
+            assert runtime.console is not None
+            link = runtime.console.login_url
+            assert link is not None
+            assert httpx.get(link, trust_env=False).status_code == 303
+
+
+def test_serve_names_the_links_file_where_nobody_sees_the_terminal(tmp_path: Path) -> None:
+    config = tmp_path / "checkpoint.toml"
+    config.write_text(
+        f'data_dir = "{tmp_path}/var"\n[alerts]\nlisten = "127.0.0.1:0"\n'
+        '[console]\nlisten = "127.0.0.1:0"\n'
+    )
+    command = [sys.executable, "-m", "pipeline.cli", "serve", "--config", str(config)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = next(line for line in process.stderr if line.startswith("Console: "))
+        file = tmp_path / "var" / "console-login.url"
+        assert str(file) in said
+        assert "code=" not in said
+        assert httpx.get(file.read_text().strip(), trust_env=False).status_code == 303
+        process.send_signal(signal.SIGTERM)
+        rest = process.stderr.read()
+        assert process.wait(20) == 0, rest
+        assert "Traceback" not in rest
+    assert not file.exists()
 
 
 def test_the_console_needs_its_alert_service() -> None:

@@ -20,10 +20,11 @@ from pipeline.clock import ManualClock
 from pipeline.commands.evidence import app
 from pipeline.config import RetentionSettings
 from pipeline.convert import serialise_passage
+from pipeline.errors import ConfigError
 from pipeline.evidence import UNBLURRED_FOLDER, EvidenceStore, cut
+from pipeline.evidence_chain import Fault
 from pipeline.evidence_manifest import HEAD_FILE, beside, parse
 from pipeline.evidence_verify import (
-    Fault,
     Kept,
     Verification,
     pending_passages,
@@ -368,6 +369,11 @@ def test_the_command_names_what_is_wrong_and_says_so_by_its_status(
     sound = run(app, where)
     assert sound.exit_code == 0, sound.output
     assert "3 pictures, all as they were saved" in sound.output
+    note = sound.output.split("later: ")[1].strip()
+    assert run(app, [*where, "--noted", note]).exit_code == 0
+    other = note.replace(":3:", ":2:")
+    assert run(app, [*where, "--noted", other]).exit_code == 1
+    assert isinstance(run(app, [*where, "--noted", "3"]).exception, ConfigError)
     files[1].write_bytes(b"another")
     wrong = run(app, where)
     assert wrong.exit_code == 1

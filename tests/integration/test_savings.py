@@ -22,6 +22,11 @@ PLATES = ("辽A6K582", "辽AD61375", "辽BT4827")
 SHOWN_S = 7.0
 
 
+def read_in(row: Row) -> Counter[str]:
+    """The plates of its passages, without those on which nothing could be read."""
+    return Counter(plate for plate in row.plates if plate)
+
+
 @pytest.fixture(scope="module")
 def recogniser() -> Recogniser:
     return load_recogniser()
@@ -78,7 +83,7 @@ def test_every_passage_survives_every_switch(
     expected = whole(clip)
     row = replay(clips(clip), recogniser, switch, ROWS[switch])
     assert set(PLATES) <= set(expected.plates)
-    assert Counter(row.plates) == Counter(expected.plates)
+    assert read_in(row) == read_in(expected)
     sampled = row.looked_at + row.skipped["still"]
     assert sampled == expected.looked_at or row.skipped["light"]
     assert row.decoded + row.skipped["light"] == pytest.approx(expected.decoded, abs=3)
@@ -90,8 +95,8 @@ def test_what_a_closed_gate_might_miss(
 ) -> None:
     expected = whole(clip)
     row = replay(clips(clip), recogniser, "all", SavingSettings())
-    assert len([plate for plate in expected.plates if plate]) >= 1
-    assert Counter(row.plates) == Counter(expected.plates)
+    assert read_in(expected)
+    assert read_in(row) == read_in(expected)
 
 
 def test_a_still_road_costs_a_look_a_second(

@@ -77,7 +77,7 @@ def write(path: Path, frames: Iterable[ImageBgr], *, layers: bool = False) -> Pa
             noise = grain[number % 2, top : top + height, left : left + width]
             image = np.clip(frame.astype(np.int16) + noise, 0, 255).astype(np.uint8)
             text = f"08:{number // FPS // 60:02d}:{number // FPS % 60:02d}"
-            cv2.putText(image, text, (20, 700), cv2.FONT_HERSHEY_SIMPLEX, 0.9, (250, 250, 250), 2)
+            cv2.putText(image, text, (20, 700), cv2.FONT_HERSHEY_PLAIN, 1.5, (250, 250, 250), 1)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
         container.mux(stream.encode())
     return path

@@ -52,7 +52,7 @@ CREATE TABLE events (
     CHECK ((kind IN ('review', 'escalation')) = (act IS NOT NULL))
 ) WITH (toast_tuple_target = 8160);
 CREATE UNIQUE INDEX events_of_revisions ON events (alert_id, revision) WHERE kind = 'hit';
-CREATE INDEX events_of_alerts ON events (alert_id, sequence) WHERE kind <> 'checkpoint';
+CREATE INDEX events_of_alerts ON events (alert_id, sequence) WHERE alert_id IS NOT NULL;
 CREATE INDEX events_of_checkpoints ON events (checkpoint, sequence) WHERE kind = 'checkpoint';
 
 CREATE TABLE pictures (

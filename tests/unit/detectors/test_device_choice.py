@@ -35,7 +35,7 @@ def test_auto_is_the_cpu_without_a_gpu_and_says_nothing(no_driver) -> None:
 
 @pytest.mark.parametrize("wanted", ["cuda", "cuda:1"])
 def test_a_gpu_that_is_not_there_is_a_mistake_in_the_configuration(no_driver, wanted) -> None:
-    with pytest.raises(ConfigError, match=f"device {wanted}: no NVIDIA driver.*set device to cpu"):
+    with pytest.raises(ConfigError, match=f"device {wanted}: no NVIDIA driver.*does without"):
         choose_device(wanted)
     with pytest.raises(ConfigError, match="no NVIDIA driver"):
         load_recogniser(device=wanted)
@@ -78,9 +78,13 @@ def test_devices_that_can_be_configured(wanted) -> None:
 def test_other_devices_are_refused(wanted) -> None:
     with pytest.raises(ValueError, match="device"):
         RecognitionSettings(device=wanted)
+    with pytest.raises(ConfigError, match="name auto, cpu, cuda or cuda:N"):
+        choose_device(wanted)
 
 
 def test_paddleocr_stays_on_the_cpu() -> None:
     with pytest.raises(ValueError, match=r"paddleocr.*runs on the CPU"):
         RecognitionSettings(device="cuda", reader="paddleocr")
     assert RecognitionSettings(reader="paddleocr").device == "auto"
+    with pytest.raises(ConfigError, match="PaddleOCR reads on the CPU"):
+        load_recogniser(device="cuda", reader="paddleocr")

@@ -12,6 +12,7 @@ const PAGE = 500;
 const MOST = 10_000;
 const ENOUGH = 5_000; // how far back alerts are loaded; those that wait for a decision: all
 const SILENCE_MS = 25_000; // the server says something every 10 s
+const ANSWER_MS = 8_000;
 const RETRY_MS = [400, 5_000];
 const TELL_MS = 40; // many events at once are shown in one step
 const LOST_AFTER_MS = 1_500; // a shorter break is not worth a red banner
@@ -122,11 +123,18 @@ export class Feed {
     }
   }
 
+  /** The connection is gone. A break that is soon over is no reason for a red banner. */
   #lose() {
     const { link } = this;
-    if (link.lostAt === null) link.lostAt = Date.now();
-    if (Date.now() - link.lostAt >= LOST_AFTER_MS) link.status = "lost";
-    else if (link.status !== "lost") link.status = "connecting";
+    if (link.status !== "lost") link.status = "connecting";
+    if (link.lostAt === null) {
+      link.lostAt = Date.now();
+      setTimeout(() => {
+        if (link.lostAt === null || this.#stop.signal.aborted) return;
+        link.status = "lost";
+        this.#tell();
+      }, LOST_AFTER_MS);
+    }
     this.#tell();
   }
 
@@ -195,6 +203,7 @@ export class Feed {
     let open = false;
     await follow("/api/feed", {
       lastEventId: `${feedId}:${sequence}`,
+      answer_ms: ANSWER_MS,
       silence_ms: SILENCE_MS,
       signal: this.#stop.signal,
       onHeard: () => {

@@ -13,15 +13,17 @@ export class StreamRefused extends Error {
  * Follow a stream until it ends or breaks.
  *
  * `onEvent({type, id, data})` for each event, `onHeard()` for every piece that arrives, comments
- * included; `silence_ms`: give up where nothing arrives for so long. Returns when the server ends
- * it; throws where it breaks.
+ * included; give up where the server does not answer within `answer_ms`, or where nothing arrives
+ * for `silence_ms`. Returns when the server ends it; throws where it breaks.
  */
-export async function follow(url, { lastEventId, onEvent, onHeard, signal, silence_ms }) {
+export async function follow(url, how) {
+  const { lastEventId, onEvent, onHeard, signal, answer_ms, silence_ms } = how;
   const stop = new AbortController();
   const forward = () => stop.abort();
   signal.addEventListener("abort", forward);
   if (signal.aborted) stop.abort();
-  let timer = setTimeout(forward, silence_ms);
+  addEventListener("offline", forward); // ask at once whether the server is still there
+  let timer = setTimeout(forward, answer_ms);
   const heard = () => {
     clearTimeout(timer);
     timer = setTimeout(forward, silence_ms);
@@ -49,6 +51,7 @@ export async function follow(url, { lastEventId, onEvent, onHeard, signal, silen
   } finally {
     clearTimeout(timer);
     signal.removeEventListener("abort", forward);
+    removeEventListener("offline", forward);
     stop.abort();
   }
 }

@@ -1,0 +1,326 @@
+"""What many cameras need, from what few of them were measured to cost.
+
+The measured side comes from ``bench throughput --json``: processor time for a decoded frame, a
+detected frame and a read plate, how many of each a camera gives in a second, and how much the rest
+of the path adds. That traffic is taken for the busiest hour: machines are sized by it. Everything
+else is an assumption, with its reason, and can be set. Prices are left to the reader: every result
+is a number of things that have one.
+
+    cores of n cameras = n · (decoded/s · ms + detected/s · ms + read/s · ms) / 1000 / efficiency
+
+It is linear, for cameras share nothing but the machine. :func:`compare` holds it against measured
+points; a point at which frames were dropped for want of time is one that the model must call full.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final
+
+from pipeline.errors import InputError
+
+SIZES: Final = (100, 1_000, 10_000)
+_LOST_SHARE: Final = 0.02
+"""Of the sampled frames: a run that dropped more was overloaded."""
+_DAY_S: Final = 86_400.0
+
+
+def _assumed(default: float, why: str) -> Any:
+    return field(default=default, metadata={"why": why})
+
+
+@dataclass(frozen=True, slots=True)
+class Assumptions:
+    """What was not measured; ``why`` in each field's metadata says where it comes from."""
+
+    node_cores: float = _assumed(32, "cores of one node")
+    busy_share: float = _assumed(0.7, "of a node's cores that are kept busy in the busiest hour")
+    spare_share: float = _assumed(0.1, "more nodes, at least one: one may die, one be maintained")
+    cameras_per_gpu: float = _assumed(100, "streams of 1080p25 on one GPU; a goal, see bench gpu")
+    camera_mbit_s: float = _assumed(4.0, "1080p25 in H.264 at a usual quality")
+    passages_per_day: float = _assumed(10_000, "of one camera: a busy lane")
+    busiest_hour_share: float = _assumed(0.10, "of a day's passages")
+    hit_share: float = _assumed(0.001, "of all passages meet an entry")
+    evidence_bytes: float = _assumed(50_000, "a vehicle cut from 1080p, JPEG quality 85, manifest")
+    record_bytes: float = _assumed(4_700, "a passage in a node's archive, with its indexes")
+    readings: float = _assumed(4, "readings of a passage's plate that are looked up at once")
+    lookup_bytes: float = _assumed(400, "to Redis and back for one passage, entries included")
+    redis_lookups_s: float = _assumed(100_000, "passages matched in a second by one Redis core")
+    hit_bytes: float = _assumed(54_000, "a hit over gRPC: evidence, passage and entry")
+    alert_bytes: float = _assumed(60_000, "an alert in the store, with evidence and its indexes")
+    subscribers: float = _assumed(10, "who get every alert")
+    alerts_days: float = _assumed(180, "that a reviewed alert is kept, retention.alerts_days")
+    passages_days: float = _assumed(1, "that a passage is kept, retention.passages_h")
+    beats_s: float = _assumed(3, "orders and reports of one node in a second")
+    report_bytes: float = _assumed(900, "orders and report for one camera")
+
+    def reasons(self) -> dict[str, str]:
+        """Why each of them is what it is."""
+        return {one.name: str(one.metadata["why"]) for one in fields(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One run of ``bench throughput``.
+
+    ``cpu_ms``: of a decoded frame, a detected frame and a read plate. ``reads_s``: plates read in a
+    second. ``lost_share``: sampled frames that were dropped, of all.
+    """
+
+    name: str
+    cameras: int
+    machine_cores: float
+    cores: float
+    decoded_s: float
+    detected_s: float
+    reads_s: float
+    passages_s: float
+    rss_mib: float
+    lost_share: float
+    cpu_ms: Mapping[str, float]
+
+    @property
+    def overloaded(self) -> bool:
+        """Whether the machine had more frames than it could look at."""
+        return self.lost_share > _LOST_SHARE
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What one camera costs in its busiest time, from measured runs.
+
+    ``part_cores``: of decoding, detection and reading alone; ``other_cores``: what the rest of the
+    path adds.
+    """
+
+    part_cores: Mapping[str, float]
+    other_cores: float
+    rss_mib: float
+    passages_s: float
+
+    @property
+    def cores(self) -> float:
+        """All of it."""
+        return sum(self.part_cores.values()) + self.other_cores
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A measured point beside what the model says of it.
+
+    ``error``: predicted over measured cores, less 1. ``agrees``: within the tolerance; for an
+    overloaded point, that the model calls the machine full.
+    """
+
+    point: str
+    cameras: int
+    measured_cores: float
+    predicted_cores: float
+    error: float
+    overloaded: bool
+    agrees: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What so many cameras need. Rates are those of the busiest hour."""
+
+    cameras: int
+    cores: float
+    nodes: int
+    spare_nodes: int
+    gpu_nodes: int
+    cameras_per_node: int
+    camera_gbit_s: float
+    node_gbit_s: float
+    memory_gib_per_node: float
+    passages_s: float
+    redis_lookups_s: float
+    redis_mbit_s: float
+    redis_cores: int
+    hits_s: float
+    alert_mbit_s: float
+    storage_gb_day: float
+    storage_gb_kept: float
+    alerts_gb_kept: float
+    leader_messages_s: float
+    leader_mbit_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Costs, assumptions, needs, and how the model fits what was measured."""
+
+    costs: Costs
+    assumptions: Assumptions
+    needs: tuple[Need, ...]
+    comparisons: tuple[Comparison, ...]
+
+
+def model(
+    points: Sequence[Point], assumptions: Assumptions, sizes: Sequence[int] = SIZES
+) -> Report:
+    """What ``sizes`` cameras need, from measured points.
+
+    Raises:
+        InputError: no point can be used: the machine was overloaded in all of them.
+    """
+    costs = costs_of(points)
+    return Report(
+        costs,
+        assumptions,
+        tuple(need(cameras, costs, assumptions) for cameras in sizes),
+        tuple(compare(costs, points)),
+    )
+
+
+def costs_of(points: Sequence[Point]) -> Costs:
+    """What one camera costs: the points that were not overloaded, weighted by their cameras.
+
+    Raises:
+        InputError: there is none.
+    """
+    used = [point for point in points if not point.overloaded]
+    if not used:
+        raise InputError(
+            "no measured run can be used: in each of them the machine had more frames than it "
+            "could look at; measure fewer cameras"
+        )
+    cameras = sum(point.cameras for point in used)
+    units = {"decode": "decoded_s", "detect": "detected_s", "read": "reads_s"}
+    parts = {
+        part: sum(getattr(point, rate) * point.cpu_ms.get(part, 0.0) / 1000 for point in used)
+        / cameras
+        for part, rate in units.items()
+    }
+    cores = sum(point.cores for point in used) / cameras
+    largest = max(used, key=lambda point: point.cameras)
+    return Costs(
+        part_cores=parts,
+        other_cores=max(cores - sum(parts.values()), 0.0),
+        rss_mib=largest.rss_mib / largest.cameras,
+        passages_s=sum(point.passages_s for point in used) / cameras,
+    )
+
+
+def compare(costs: Costs, points: Sequence[Point], tolerance: float = 0.25) -> list[Comparison]:
+    """Hold the model against measured points, those that it was made from among them."""
+    comparisons = []
+    for point in points:
+        predicted = point.cameras * costs.cores
+        error = predicted / point.cores - 1 if point.cores else math.inf
+        agrees = abs(error) <= tolerance
+        if point.overloaded:  # the clip could not be played: what it would have taken is unknown
+            agrees = predicted >= (1 - tolerance) * point.machine_cores
+        comparisons.append(
+            Comparison(
+                point.name,
+                point.cameras,
+                point.cores,
+                predicted,
+                error,
+                point.overloaded,
+                agrees,
+            )
+        )
+    return comparisons
+
+
+def need(cameras: int, costs: Costs, given: Assumptions) -> Need:
+    """What ``cameras`` cameras need."""
+    cores = cameras * costs.cores
+    per_node = max(int(given.node_cores * given.busy_share / costs.cores), 1)
+    nodes = math.ceil(cameras / per_node)
+    gpu_nodes = math.ceil(cameras / given.cameras_per_gpu)
+    on_node = math.ceil(cameras / nodes)
+    day = cameras * given.passages_per_day
+    passages_s = day * given.busiest_hour_share / 3600
+    hits_s = passages_s * given.hit_share
+    kept = given.evidence_bytes + given.record_bytes
+    copies = 1 + given.subscribers
+    spare = _spare(nodes, given)
+    messages = (nodes + spare) * given.beats_s
+    return Need(
+        cameras=cameras,
+        cores=cores,
+        nodes=nodes,
+        spare_nodes=spare,
+        gpu_nodes=gpu_nodes + _spare(gpu_nodes, given),
+        cameras_per_node=on_node,
+        camera_gbit_s=cameras * given.camera_mbit_s / 1000,
+        node_gbit_s=on_node * given.camera_mbit_s / 1000,
+        memory_gib_per_node=on_node * costs.rss_mib / 1024,
+        passages_s=passages_s,
+        redis_lookups_s=passages_s * given.readings,
+        redis_mbit_s=passages_s * given.lookup_bytes * 8 / 1e6,
+        redis_cores=math.ceil(passages_s / given.redis_lookups_s),
+        hits_s=hits_s,
+        alert_mbit_s=hits_s * given.hit_bytes * copies * 8 / 1e6,
+        storage_gb_day=day * kept / 1e9,
+        storage_gb_kept=day * kept * given.passages_days / 1e9,
+        alerts_gb_kept=day * given.hit_share * given.alert_bytes * given.alerts_days / 1e9,
+        leader_messages_s=messages,
+        leader_mbit_s=given.beats_s * cameras * given.report_bytes * 8 / 1e6,
+    )
+
+
+def _spare(nodes: int, given: Assumptions) -> int:
+    return max(math.ceil(nodes * given.spare_share), 1) if given.spare_share else 0
+
+
+def read_point(path: Path) -> Point:
+    """A run of ``bench throughput --json``, or its ``throughput.json``.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8")
+        record = json.loads(lines)
+        ceiling = record["ceiling"]
+        cpu_ms = {part: float(ms) for part, ms in ceiling["cpu_ms"].items() if ms is not None}
+        cores, seconds = float(record["cpu_cores"]), float(record["seconds"])
+        cameras = int(record["cameras"])
+        read_cores = float(record["cpu_shares"]["read"]) * cores
+        dropped = sum(record["dropped"].values()) / seconds
+        detected = float(record["recognised_fps"])
+        return Point(
+            name=path.name,
+            cameras=cameras,
+            machine_cores=float(record["machine"]["cores"]),
+            cores=cores,
+            decoded_s=float(record["decoded_fps"]),
+            detected_s=detected,
+            reads_s=1000 * read_cores / cpu_ms["read"] if cpu_ms.get("read") else 0.0,
+            passages_s=float(record["passages"]) / seconds,
+            rss_mib=float(record["rss_mib"]),
+            lost_share=dropped / max(detected + dropped, 1e-9),
+            cpu_ms=cpu_ms,
+        )
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
+        raise InputError(
+            f"{path}: is no result of 'checkpoint bench throughput --json' ({error!r})"
+        ) from None
+
+
+def measured_bytes(data_dir: Path) -> dict[str, float]:
+    """``evidence_bytes`` and ``record_bytes`` of a run, from its data folder.
+
+    Raises:
+        InputError: there are no passages in it.
+    """
+    evidence, database = data_dir / "evidence", data_dir / "passages.sqlite"
+    pictures = [path for path in evidence.rglob("*.jpg") if path.is_file()]
+    if not pictures or not database.is_file():
+        raise InputError(f"{data_dir}: no passages in it; name the data folder of a run")
+    size = sum(path.stat().st_size for path in evidence.rglob("*") if path.is_file())
+    return {
+        "evidence_bytes": round(size / len(pictures), 1),
+        "record_bytes": round(database.stat().st_size / len(pictures), 1),
+    }

@@ -1,0 +1,97 @@
+"""The console's cameras over a real RTSP server: seen, silent, frozen and back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from pipeline.access import AccessRole
+from pipeline.commands.demo import CLIP
+from pipeline.rtsp_server import RtspServer
+from tests.support.clips import make_clip
+from tests.support.console import Browser, ConsoleRig, running_console
+from tests.support.rtsp_server import require_rtsp
+
+pytestmark = [pytest.mark.rtsp, pytest.mark.redis, pytest.mark.grpc, pytest.mark.slow]
+
+RED_WITHIN_S = 10.0
+PATIENCE_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def still_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A hanging encoder: one picture for ever, bit by bit the same."""
+    return make_clip(tmp_path_factory.mktemp("clips") / "still.mp4", frames=50, still=True)
+
+
+@pytest.fixture(scope="module")
+def server(still_clip: Path) -> Iterator[RtspServer]:
+    require_rtsp()
+    with RtspServer({"gate": CLIP, "hangs": still_clip}) as running:
+        yield running
+
+
+@pytest.fixture
+def rig(server: RtspServer, tmp_path: Path) -> Iterator[ConsoleRig]:
+    cameras = [
+        {"name": name, "source": server.url(mount)}
+        for name, mount in (('东门<b>&"', "gate"), ("hangs", "hangs"))
+    ]
+    roles = ("recognise", "alerts", "console")
+    with running_console(tmp_path, roles=roles, cameras=cameras) as running:
+        yield running
+
+
+def camera(browser: Browser, name: str) -> dict[str, Any]:
+    found = browser.get("/api/cameras").json()["cameras"]
+    return next(one for one in found if one["name"] == name)
+
+
+def until(reached: Callable[[], bool], within_s: float = PATIENCE_S) -> float:
+    began = time.monotonic()
+    while not reached():
+        assert time.monotonic() - began < within_s, "waited in vain"
+        time.sleep(0.2)
+    return time.monotonic() - began
+
+
+def test_cameras_are_seen_and_a_silent_or_frozen_one_is_red(
+    server: RtspServer, rig: ConsoleRig
+) -> None:
+    name = '东门<b>&"'
+    with rig.person("Wang", AccessRole.VIEWER) as browser:
+        until(lambda: camera(browser, name)["last_passage"] is not None)
+        seen = camera(browser, name)
+        assert seen["healthy"]
+        assert seen["state"] == "streaming"
+        assert seen["fps"] > 3
+        assert seen["latency_ms"] > 0
+        assert seen["source"] == server.url("gate")
+        answer = browser.get(f"/api/cameras/{name}/still")
+        assert answer.headers["content-type"] == "image/jpeg"
+        image = cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_COLOR)
+        assert image is not None
+        assert image.shape[1] == 512
+
+        def hangs() -> bool:
+            return "very same picture" in (camera(browser, "hangs")["problem"] or "")
+
+        until(hangs, 30.0)
+        rig.runtime.check()
+        health = browser.get("/api/cameras").json()["health"]
+        assert "camera hangs" in [one["component"] for one in health]
+
+        server.freeze()
+        try:
+            assert until(lambda: not camera(browser, name)["healthy"]) < RED_WITHIN_S
+            assert browser.get(f"/api/cameras/{name}/still").status_code == 200  # the last one
+        finally:
+            server.resume()
+        until(lambda: camera(browser, name)["healthy"])
+        assert [one.actor for one in rig.audited("console.cameras")] == ["Wang"]
