@@ -56,7 +56,8 @@ class Assumptions:
     alerts_days: float = _assumed(180, "that a reviewed alert is kept, retention.alerts_days")
     passages_days: float = _assumed(1, "that a passage is kept, retention.passages_h")
     beats_s: float = _assumed(3, "orders and reports of one node in a second")
-    report_bytes: float = _assumed(900, "orders and report for one camera")
+    report_bytes: float = _assumed(300, "orders and report for one camera, pickled")
+    event_bytes: float = _assumed(4_000, "a passage to the leader, twice, without pictures")
 
     def reasons(self) -> dict[str, str]:
         """Why each of them is what it is."""
@@ -233,7 +234,7 @@ def compare(costs: Costs, points: Sequence[Point], tolerance: float = 0.25) -> l
 def need(cameras: int, costs: Costs, given: Assumptions) -> Need:
     """What ``cameras`` cameras need."""
     cores = cameras * costs.cores
-    per_node = max(int(given.node_cores * given.busy_share / costs.cores), 1)
+    per_node = max(int(given.node_cores * given.busy_share / costs.cores + 1e-9), 1)
     nodes = math.ceil(cameras / per_node)
     gpu_nodes = math.ceil(cameras / given.cameras_per_gpu)
     on_node = math.ceil(cameras / nodes)
@@ -264,7 +265,8 @@ def need(cameras: int, costs: Costs, given: Assumptions) -> Need:
         storage_gb_kept=day * kept * given.passages_days / 1e9,
         alerts_gb_kept=day * given.hit_share * given.alert_bytes * given.alerts_days / 1e9,
         leader_messages_s=messages,
-        leader_mbit_s=given.beats_s * cameras * given.report_bytes * 8 / 1e6,
+        leader_mbit_s=8e-6
+        * (given.beats_s * cameras * given.report_bytes + passages_s * given.event_bytes),
     )
 
 

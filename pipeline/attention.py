@@ -11,12 +11,15 @@ from collections import Counter
 from collections.abc import Mapping
 
 from pipeline.config import CameraSettings, SavingSettings
+from pipeline.lag import Falling
 from pipeline.motion import REFRESH_S, Luma, MotionGate, luma_grid
 
 STILL = "still"
 """Cause: nothing had moved since the last frame that was looked at. A sampled frame."""
 LIGHT = "light"
 """Cause: not decoded, because the lane was empty and no other frame refers to it."""
+BEHIND = "behind"
+"""Cause of a drop: decoding is late, and goes on at the next key frame. A sampled frame."""
 OVERLOAD = "overload"
 """Cause of a drop: this machine has more frames to recognise than it can. A sampled frame."""
 
@@ -46,7 +49,9 @@ class Attention:
         self._gate = MotionGate()
         self._lock = threading.Lock()
         self._skipped: Counter[str] = Counter()
-        self._overload = 0
+        self._overload = self._missed = 0
+        self._falling = Falling()
+        self._behind = False
         self._vehicles = self._unsettled = 0
         self._share, self._credit = 1.0, 0.0
         self._now_s = 0.0
@@ -92,6 +97,20 @@ class Attention:
         with self._lock:
             self._skipped[LIGHT] += 1
 
+    def late(self, lag_s: float, now_s: float) -> None:
+        """By how much decoding is late now (monotonic seconds). The thread that decodes."""
+        self._behind = self._falling.behind(lag_s, now_s)
+
+    @property
+    def behind(self) -> bool:
+        """Whether frames are to be left out up to the next key frame. The thread that decodes."""
+        return self._behind
+
+    def missed(self) -> None:
+        """A frame that would have been sampled was left undecoded, for being late."""
+        with self._lock:
+            self._missed += 1
+
     def passed_on(self, waiting: int) -> None:
         """A frame was put into the mailbox, where ``waiting`` older ones still were."""
         with self._lock:
@@ -116,10 +135,10 @@ class Attention:
             return {STILL: self._skipped[STILL], LIGHT: self._skipped[LIGHT]}
 
     @property
-    def overload(self) -> int:
-        """Frames left out though worth a look."""
+    def dropped(self) -> Mapping[str, int]:
+        """Sampled frames left out though they may have been worth a look, by cause."""
         with self._lock:
-            return self._overload
+            return {OVERLOAD: self._overload, BEHIND: self._missed}
 
     def _fits(self) -> bool:
         """Let ``share`` of all frames through, evenly spaced."""

@@ -11,9 +11,13 @@ States and their legal changes::
 
 from __future__ import annotations
 
+import os
 import random
+import sys
+import threading
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -26,6 +30,7 @@ FROZEN_S = 6.0
 SILENT_S = 8.0
 """A camera that has not been reached within so long is at fault."""
 _SIGNATURE_STRIDE_PX = 8
+_DECODER_NICE = 5
 _RATE_WINDOW_S = 2.0
 
 
@@ -64,9 +69,9 @@ class CameraStatus:
     """One camera at one moment. ``source`` and ``last_error`` hold no credentials.
 
     ``decoded`` and ``sampled`` count frames; ``broken`` those that could not be decoded;
-    ``dropped`` those that were sampled and lost, by cause: ``mailbox``, ``stale`` and ``overload``,
-    and ``shutdown`` for one that was in hand when the camera was stopped. ``skipped``: left out
-    because nothing was to be seen, ``still`` ones not looked at, ``light`` ones not decoded.
+    ``dropped`` those that were sampled and lost, by cause: ``mailbox``, ``stale``, ``overload`` and
+    ``behind``, and ``shutdown`` for one that was in hand when the camera was stopped. ``skipped``:
+    left out because nothing was to be seen, ``still`` not looked at, ``light`` not decoded.
     ``fps``: frames decoded a second, of late. ``unchanged_s``: for how long the very same picture
     has come. ``latency_s``: from the arrival of the latest frame to its reads; None before one.
     """
@@ -168,3 +173,14 @@ class Freeze:
         if signature != self._signature:
             self._signature, self._since_s = signature, now_s
         return now_s - self._since_s
+
+
+def stand_back() -> None:
+    """Let recognition go first: give the calling thread, which decodes, a lower priority.
+
+    Where more cameras are configured than fit, decoders would else take the processor from the
+    recognition of what they have decoded. Nothing changes where threads have no priority.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _DECODER_NICE)

@@ -36,6 +36,7 @@ except ImportError as missing:
     ) from missing
 
 _NAMESPACE = "checkpoint"
+_OPEN_S = 30.0
 _LEADS_S = 5.0  # a leader that was not heard for so long leads no more
 _FIGURES = {
     "cameras": "cameras that the node reads",
@@ -177,8 +178,7 @@ class RayFleet:
         self._draining: frozenset[str] = frozenset()
         connect(address)
         try:
-            self._board = self._open_board()
-            draining = ray.get(self._board.post.remote(self._id, None), timeout=60)
+            draining = self._take_the_lead()
             if draining is None:
                 raise ClusterError(
                     f"another process runs checkpoint '{settings.checkpoint}' on this cluster: "
@@ -243,6 +243,27 @@ class RayFleet:
         with suppress(RayError, ValueError):
             ray.kill(self._board)
         ray.shutdown()
+
+    def _take_the_lead(self) -> frozenset[str] | None:
+        """What is to be drained, where this process leads from now on; None: another one does.
+
+        The board of an earlier leader may be just ending.
+        """
+        until_s = time.monotonic() + _OPEN_S
+        while True:
+            try:
+                self._board = self._open_board()
+                draining: frozenset[str] | None = ray.get(
+                    self._board.post.remote(self._id, None), timeout=_OPEN_S
+                )
+            except RayError as error:
+                if time.monotonic() > until_s:
+                    raise ClusterError(
+                        f"the cluster cannot start an actor: {_first_line(error)}"
+                    ) from None
+                time.sleep(0.2)
+            else:
+                return draining
 
     def _open_board(self) -> Any:
         here = ray.get_runtime_context().get_node_id()

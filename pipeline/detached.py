@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pipeline.camera import stand_back
 from pipeline.source import Sample, Source
 
 SLICE_S = 0.2
@@ -85,6 +86,7 @@ class DetachedSource:
         self._abandoned.set()
 
     def _work(self) -> None:
+        stand_back()
         try:
             source = self._opener()
         except Exception as error:

@@ -7,7 +7,7 @@
     ├── WeightsError         a model file is missing, altered or unusable     (exit status 2)
     ├── OutboxError          the disk cannot keep a hit (in outbox.py)        (exit status 1)
     ├── WatchlistError       an entry is refused, or the list is inconsistent (exit status 1)
-    ├── StoreUnavailable     Redis is away or refuses                         (exit status 1)
+    ├── StoreUnavailable     Redis or PostgreSQL is away or refuses           (exit status 1)
     ├── AlertServiceError    the alert service is away or refuses             (exit status 1)
     ├── ConsoleError         the console cannot start                         (exit status 1)
     ├── AccessError          who acts is unknown, or may not do that          (exit status 1)
@@ -70,7 +70,7 @@ class WatchlistError(CheckpointError):
 
 
 class StoreUnavailable(CheckpointError):
-    """Redis is away or refuses."""
+    """Redis or PostgreSQL is away or refuses."""
 
 
 class AlertServiceError(CheckpointError):

@@ -21,7 +21,7 @@ from types import MappingProxyType
 
 import structlog
 
-from pipeline.attention import LIGHT, OVERLOAD, Attention
+from pipeline.attention import BEHIND, LIGHT, Attention
 from pipeline.camera import (
     LEGAL_CHANGES,
     Backoff,
@@ -30,6 +30,7 @@ from pipeline.camera import (
     FrameRate,
     Freeze,
     StopReason,
+    stand_back,
 )
 from pipeline.clock import Clock, SystemClock
 from pipeline.config import CameraSettings
@@ -44,7 +45,7 @@ __all__ = ["CameraState", "CameraStatus", "CameraWorker", "StopReason"]
 
 _log = structlog.get_logger(__name__)
 _POLL_S = 0.05
-_LATE_S = 1.0
+_LATE_S = 3.0
 _OPEN_GRACE_S = 1.0
 
 
@@ -106,7 +107,7 @@ class CameraWorker:
             since=self._clock.now(),
         )
         self._thread = threading.Thread(
-            target=self.run, name=f"camera-{settings.name}", daemon=True
+            target=self._run_aside, name=f"camera-{settings.name}", daemon=True
         )
         self._shutdown_drops = 0
         self._sequence = 0
@@ -146,7 +147,7 @@ class CameraWorker:
             dropped: Counter[str] = Counter(counts.dropped)
             dropped["shutdown"] = self._shutdown_drops
             if self._attention is not None:
-                dropped[OVERLOAD] = self._attention.overload
+                dropped.update(self._attention.dropped)
             age_s = None
             if self._last_frame_s is not None:
                 age_s = max(0.0, self._clock.monotonic() - self._last_frame_s)
@@ -158,6 +159,10 @@ class CameraWorker:
                 fps=self._rate.of(self._clock.monotonic()),
                 unchanged_s=self._unchanged_s,
             )
+
+    def _run_aside(self) -> None:
+        stand_back()
+        self.run()
 
     def run(self) -> None:
         """Do the thread's work in the caller's thread, until the camera is STOPPED."""
@@ -233,7 +238,10 @@ class CameraWorker:
 
     def _keep_pace(self, started_s: float, position_s: float) -> float:
         """Wait until the frame at ``position_s`` is due; the start that holds from here on."""
-        early_s = started_s + position_s - self._clock.monotonic()
+        now_s = self._clock.monotonic()
+        early_s = started_s + position_s - now_s
+        if self._attention is not None:
+            self._attention.late(-early_s, now_s)
         if early_s > 0 and self._wait(early_s):
             raise _Stopped
         if early_s < -_LATE_S:  # this machine cannot keep up: go on from here, without a burst
@@ -323,7 +331,9 @@ class CameraWorker:
 
     def _left_out(self) -> int:
         """Frames that came and were not decoded."""
-        return 0 if self._attention is None else self._attention.skipped[LIGHT]
+        if self._attention is None:
+            return 0
+        return self._attention.skipped[LIGHT] + self._attention.dropped[BEHIND]
 
     def _publish(
         self, sample: Sample, media_s: float, moment: datetime, arrived_s: float, *, live: bool

@@ -20,6 +20,7 @@ from pipeline.cluster_records import (
     NodeReport,
     NodeState,
     NodeStatus,
+    Order,
     Orders,
     Tally,
     publish,
@@ -36,6 +37,7 @@ from pipeline.types import Passage
 
 _BEAT_S = 0.3
 _LOOK_S = 0.5  # for nodes that come and go
+_TELL_S = 0.5  # others how things are
 _RETRY_S = 5.0
 _UNREACHABLE = 2  # refused connections in a row: no need to wait until the node counts as silent
 _STOP_GRACE_S = 3.0
@@ -115,7 +117,8 @@ class Leader:
             settings.passages.reopen_within_s,
             once=once,
         )
-        self._looked_s = 0.0
+        self._ordered: dict[str, tuple[Order, ...]] = {}
+        self._looked_s = self._told_s = 0.0
         self._was_ready = False
         self._reported: set[str] = set()
         self._passages, self._hits = Told(), Told()
@@ -164,15 +167,17 @@ class Leader:
             )
             for name, member in self._members.items()
         }
-        orders = self._steering.step(now_s, views)
+        orders = self._ordered = self._steering.step(now_s, views)
         for name, member in self._members.items():
             if member.ready and member.asked is None and now_s - member.asked_s >= _BEAT_S:
                 member.ask("beat", Orders(orders[name], member.received))
                 member.asked_s = now_s
-        state = self.state()
-        publish(state)
-        self._draining = self._fleet.post(state)
-        self._say(state)
+        if now_s - self._told_s >= _TELL_S:
+            self._told_s = now_s
+            state = self.state()
+            publish(state)
+            self._draining = self._fleet.post(state)
+            self._say(state)
 
     def ended(self) -> bool:
         """Whether every camera was a file that is at its end, and all it gave is delivered."""
@@ -184,7 +189,10 @@ class Leader:
     def state(self) -> ClusterState:
         """The cluster now."""
         now_s = self._clock.monotonic()
-        nodes = tuple(self._status(name, now_s) for name in sorted(self._members))
+        cameras = self._steering.by_node()
+        nodes = tuple(
+            self._status(name, now_s, cameras.get(name, ())) for name in sorted(self._members)
+        )
         return ClusterState(self._clock.now(), nodes, self._steering.places())
 
     def stop(self) -> Summary:
@@ -382,9 +390,9 @@ class Leader:
         if name not in self._draining:
             return NodeState.READY
         busy = report.cameras or report.waiting_passages or report.waiting_hits
-        return NodeState.DRAINING if busy or self._steering.cameras_of(name) else NodeState.DRAINED
+        return NodeState.DRAINING if busy or self._ordered.get(name) else NodeState.DRAINED
 
-    def _status(self, name: str, now_s: float) -> NodeStatus:
+    def _status(self, name: str, now_s: float, cameras: tuple[str, ...]) -> NodeStatus:
         member = self._members[name]
         report = member.report
         problems = dict(report.problems) if report else {}
@@ -394,8 +402,8 @@ class Leader:
             node=name,
             state=self._state_of(member, now_s),
             capacity=member.capacity,
-            load=round(self._steering.load(name) / member.capacity, 4),
-            cameras=self._steering.cameras_of(name),
+            load=round(sum(map(self._steering.weight, cameras)) / member.capacity, 4),
+            cameras=cameras,
             heard_s_ago=round(now_s - member.heard_s, 2) if member.heard_s else None,
             waiting_passages=report.waiting_passages if report else 0,
             waiting_hits=report.waiting_hits if report else 0,

@@ -102,6 +102,8 @@ class Steering:
         self._courses = {camera.name: _Course(camera, is_live(camera.source)) for camera in cameras}
         self._began_s: float | None = None
         self._before_s = 0.0
+        self._reports: dict[str, Mapping[str, CameraReport]] = {}
+        self._placed: tuple[Mapping[str, float], Mapping[str, str], dict[str, str]] | None = None
         self.began = False
         """Whether any camera has had a node yet."""
 
@@ -125,6 +127,11 @@ class Steering:
         """
         if self._began_s is None:
             self._began_s = self._before_s = now_s
+        self._reports = {
+            name: {one.camera: one for one in view.report.cameras}
+            for name, view in nodes.items()
+            if view.report is not None
+        }
         for course in self._courses.values():
             if not course.ended:
                 self._observe(course, nodes, now_s)
@@ -155,21 +162,18 @@ class Steering:
             for name, course in sorted(self._courses.items())
         )
 
-    def load(self, node: str) -> float:
-        """Weight of the cameras that a node reads, or is to read."""
-        return sum(
-            course.camera.weight
-            for course in self._courses.values()
-            if node in (course.owner, course.heir) and not course.ended
-        )
+    def by_node(self) -> dict[str, tuple[str, ...]]:
+        """The cameras that each node reads, is to read, or still lets go, in the order of names."""
+        found: dict[str, list[str]] = {}
+        for name, course in sorted(self._courses.items()):
+            if not course.ended:
+                for node in {course.owner, course.heir} - {None}:
+                    found.setdefault(str(node), []).append(name)
+        return {node: tuple(cameras) for node, cameras in found.items()}
 
-    def cameras_of(self, node: str) -> tuple[str, ...]:
-        """The cameras that a node reads, or still lets go."""
-        return tuple(
-            name
-            for name, course in sorted(self._courses.items())
-            if node in (course.owner, course.heir) and not course.ended
-        )
+    def weight(self, camera: str) -> float:
+        """A camera's weight."""
+        return self._courses[camera].camera.weight
 
     def _observe(self, course: _Course, nodes: Mapping[str, NodeView], now_s: float) -> None:
         """Where the camera is now, by what its nodes say."""
@@ -182,7 +186,7 @@ class Steering:
                 silent_s = nodes[course.owner].silent_s if course.owner in nodes else 0.0
                 course.gap_s, course.unwatched_s = silent_s, course.unwatched_s + silent_s
             self._succeed(course, course.heir, self._boundary_of_lost(course))
-        report = _report(course.owner, name, nodes)
+        report = self._report(course.owner, name)
         if report is not None:
             course.status = report
             if report.ended and (self._once or not course.live):
@@ -191,7 +195,7 @@ class Steering:
             if report.boundary is not None and course.finishing:
                 self._succeed(course, course.heir, self._boundary_after(course, report.boundary))
                 report = None
-        heir = _report(course.heir, name, nodes)
+        heir = self._report(course.heir, name)
         if course.heir is not None and not course.finishing:
             waited_s = now_s - course.moving_since_s
             streams = heir is not None and heir.status.state is CameraState.STREAMING
@@ -266,11 +270,8 @@ class Steering:
         }
         courses = [course for course in self._courses.values() if not course.ended]
         current = {course.camera.name: course.heir or course.owner for course in courses}
-        wanted = place(
-            {course.camera.name: course.camera.weight for course in courses},
-            usable,
-            {camera: node for camera, node in current.items() if node is not None},
-            self._settings.tolerance,
+        wanted = self._wanted(
+            courses, usable, {camera: node for camera, node in current.items() if node is not None}
         )
         moving = sum(course.heir is not None for course in courses)
         for course in courses:
@@ -292,6 +293,20 @@ class Steering:
                 course.finishing = course.finishing or not course.live
                 _log.info("camera moves", camera=name, to=node, node=course.owner)
 
+    def _wanted(
+        self, courses: Sequence[_Course], usable: Mapping[str, float], current: Mapping[str, str]
+    ) -> dict[str, str]:
+        """The node of each camera; worked out anew only where something has changed."""
+        if self._placed is None or self._placed[:2] != (usable, current):
+            weights = {course.camera.name: course.camera.weight for course in courses}
+            placed = place(weights, usable, current, self._settings.tolerance)
+            self._placed = usable, current, placed
+        return self._placed[2]
+
+    def _report(self, node: str | None, camera: str) -> CameraReport | None:
+        """What a node says of a camera; None where it says nothing of it yet."""
+        return self._reports.get(node, {}).get(camera) if node is not None else None
+
     def _orders(self, course: _Course) -> list[tuple[str, Order]]:
         if course.owner is None or course.ended:
             return []
@@ -305,11 +320,3 @@ class Steering:
 def _is_gone(node: str, nodes: Mapping[str, NodeView]) -> bool:
     view = nodes.get(node)
     return view is None or view.gone
-
-
-def _report(node: str | None, camera: str, nodes: Mapping[str, NodeView]) -> CameraReport | None:
-    """What a node says of a camera; None where it says nothing of it yet."""
-    view = nodes.get(node) if node is not None else None
-    if view is None or view.report is None:
-        return None
-    return next((one for one in view.report.cameras if one.camera == camera), None)

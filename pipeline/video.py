@@ -24,6 +24,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from pipeline.attention import Attention
 from pipeline.errors import InputError, SourceError
+from pipeline.lag import StreamLag
 from pipeline.media import Decoder, EndOfMedia, Sample
 from pipeline.motion import Luma
 from pipeline.sampling import MediaClock, Sampler
@@ -69,7 +70,8 @@ class VideoSource:
         self._attention = attention
         if attention is not None:
             attention.restart()
-        self._light = False
+        self._light = self._leaving_out = False
+        self._lag = StreamLag()
         self._whole, self._small = VideoReformatter(), VideoReformatter()
         self._arrived_s: dict[int | None, float] = {}  # of packets whose frames are still to come
         self._pending: deque[VideoFrame] = deque()
@@ -95,7 +97,9 @@ class VideoSource:
             raise self._end() from None
         if len(self._arrived_s) > _REMEMBERED_PACKETS:
             self._arrived_s.clear()
-        self._arrived_s[packet.pts] = time.monotonic()
+        now_s = self._arrived_s[packet.pts] = time.monotonic()
+        if self._leaves_out(packet, now_s):
+            return None
         try:
             self._decode(packet)
         except av.error.FFmpegError as error:
@@ -106,6 +110,29 @@ class VideoSource:
         """Close the container."""
         self._pending.clear()
         self._container.close()
+
+    def _leaves_out(self, packet: av.Packet[av.VideoStream], now_s: float) -> bool:
+        """Whether a packet goes by undecoded: decoding is late, and it is no key frame.
+
+        From there on none can be decoded before the next key frame; that one always is, so that a
+        camera is seen at that rate at least, however late the machine is.
+        """
+        attention = self._attention
+        if attention is None or packet.pts is None or packet.time_base is None:
+            return False
+        media_s = float(packet.pts * packet.time_base)
+        if self._live:
+            attention.late(self._lag.at(now_s, media_s), now_s)
+        if packet.is_keyframe:
+            self._leaving_out = False
+        elif attention.behind:
+            self._leaving_out = True
+        if self._leaving_out:
+            self._arrived_s.pop(packet.pts, None)
+            self.position_s = self._clock.at(media_s)
+            if self._sampler.takes(self.position_s):
+                attention.missed()
+        return self._leaving_out
 
     def _decode(self, packet: av.Packet[av.VideoStream]) -> None:
         light = self._attention is not None and self._attention.light

@@ -69,7 +69,7 @@ class Lane:
         """A host array on the device, through pinned memory so that nobody waits for the copy."""
         tensor = torch.from_numpy(np.require(array, requirements=("C", "W")))
         if self._stream is None:
-            return tensor
+            return tensor.to(self.device)
         return tensor.pin_memory().to(self.device, non_blocking=True)
 
     def fetch(self, tensors: Sequence[torch.Tensor]) -> Landing:

@@ -14,8 +14,8 @@ from typing import Final
 
 from starlette.requests import Request
 
-_MOST_OF_ONE: Final = 50
-_MOST: Final = 5_000
+_MOST_OF_ONE: Final = 30
+_MOST: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)

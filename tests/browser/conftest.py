@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,20 @@ def rig(tmp_path: Path) -> Iterator[ConsoleRig]:
     made = ConsoleRig(tmp_path)
     yield made
     made.close()
+
+
+@pytest.fixture
+def look_at(browser: Browser) -> Callable[..., AbstractContextManager[Page]]:
+    """``with look_at(rig, "张值班") as page``: as ``look``, for a rig of the test's own."""
+
+    @contextmanager
+    def opened(rig: ConsoleRig, person: str | None, **how: Any) -> Iterator[Page]:
+        look = open_page(browser, rig, person, **how)
+        yield look.page
+        look.check()
+        look.page.context.close()
+
+    return opened
 
 
 @pytest.fixture

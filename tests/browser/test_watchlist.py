@@ -57,7 +57,7 @@ def test_an_entry_is_drafted_corrected_and_approved_by_another(rig: ConsoleRig, 
     editor = opened(look, "张值班")
     drafted(editor)
     mistake = editor.locator("#entry-expires_at-mistake")
-    expect(mistake).to_contain_text("at most 400 days")
+    expect(mistake).to_contain_text("最长 400 天")
     expect(editor.locator("#entry-expires_at")).to_be_focused()
     expect(editor.locator("#entry-expires_at")).to_have_attribute("aria-invalid", "true")
     assert serious(editor) == []

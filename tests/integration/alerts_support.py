@@ -133,7 +133,7 @@ class RedisServer:
         )
         probe = redis.Redis(unix_socket_path=str(self.socket))
         with contextlib.closing(probe):
-            for _ in range(500):
+            for _ in range(3000):  # a long file takes a while to load
                 with contextlib.suppress(redis.ConnectionError):
                     if probe.ping():
                         return

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import signal
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
@@ -20,14 +22,18 @@ from pipeline.alerts.postgres_store import PostgresAlertStore
 from pipeline.alerts.publisher import Publisher
 from pipeline.alerts.records import NewHit
 from pipeline.alerts.redis_store import RedisAlertStore
+from pipeline.alerts.reviewed import ReviewedAlerts
 from pipeline.alerts.service import AlertService
 from pipeline.alerts.stores import open_stores
-from pipeline.config import AlertSettings
+from pipeline.config import AlertSettings, CheckpointSettings, Role, SinksSettings, WebhookSettings
+from pipeline.convert import hit_to_pb
 from pipeline.errors import AlertServiceError, ConfigError, StoreUnavailable
 from pipeline.outbox import Outbox
+from pipeline.runtime import Runtime
 from pipeline.types import ReviewState
 from tests.integration.alerts_support import make_hit, submit, wait_until
 from tests.support.postgres_server import PostgresServer, postgres_server
+from tests.support.receivers import web_receiver
 
 pytestmark = pytest.mark.grpc
 
@@ -44,6 +50,15 @@ def store(server: PostgresServer) -> Iterator[PostgresAlertStore]:
     store = PostgresAlertStore(server.url)
     yield store
     store.close()
+
+
+@contextlib.contextmanager
+def opened(url: str) -> Iterator[PostgresAlertStore]:
+    store = PostgresAlertStore(url)
+    try:
+        yield store
+    finally:
+        store.close()
 
 
 def hit(number: int) -> NewHit:
@@ -92,6 +107,31 @@ def test_a_service_over_postgres_needs_no_redis(server: PostgresServer, tmp_path
         publisher.stop()
         outbox.close()
     assert service.stop()
+
+
+def test_a_process_serves_and_sends_on_from_where_the_configuration_says(
+    server: PostgresServer, tmp_path: Path
+) -> None:
+    server.execute("DROP SCHEMA IF EXISTS checkpoint CASCADE")
+    with web_receiver() as receiver:
+        url = f"http://127.0.0.1:{receiver.port}/hook"
+        settings = CheckpointSettings(
+            data_dir=tmp_path / "var",
+            roles=(Role.ALERTS,),
+            alerts=AlertSettings(listen="127.0.0.1:0", postgres_url=server.url),
+            sinks=SinksSettings(
+                webhooks=(WebhookSettings(name="desk", url=url, secret="s3cret" * 8, begin="all"),)
+            ),
+        )
+        with Runtime(settings) as runtime, opened(server.url) as store:
+            assert runtime.alert_address is not None
+            message = hit_to_pb(make_hit(1, jpeg=b""))
+            store.publish([NewHit("hit-1", 0, message.SerializeToString(), b"", 10**15)])
+            with CheckpointClient(runtime.alert_address) as client:
+                wait_until(lambda: client.list(), 10)
+                client.review("hit-1", ReviewState.CONFIRMED, "Wang")
+            wait_until(lambda: len(receiver.posted) == 2, 10)
+            assert len(ReviewedAlerts(store).due(datetime.now(UTC) + timedelta(days=1))) == 1
 
 
 def test_of_many_first_starts_one_makes_the_tables(

@@ -144,6 +144,19 @@ def test_every_kind_of_event_is_posted_signed_and_in_order(
         assert one.headers["Idempotency-Key"] == body["key"] == f"{feed}:{body['sequence']}"
 
 
+def test_a_decision_that_is_taken_back_is_told_as_one(
+    store: RedisAlertStore, receiver: WebReceiver, tmp_path: Path
+) -> None:
+    publish(store, 1)
+    with running(WebhookSink(webhook(receiver), SystemClock()), store, tmp_path):
+        store.review("hit-1", "confirmed", "Wang", "same car", 10**15)
+        wait_until(lambda: len(receiver.posted) == 2)
+        store.withdraw("hit-1", "Wang", "", 10**15 + 1, 10)
+        wait_until(lambda: len(receiver.posted) == 3)
+    told = [(one["event"], one["review"], one["reviewer"]) for one in bodies(receiver)]
+    assert told[1:] == [("review", "confirmed", "Wang"), ("review", "unverified", None)]
+
+
 def test_only_what_is_wanted_and_the_picture_where_it_is(
     store: RedisAlertStore, receiver: WebReceiver, tmp_path: Path
 ) -> None:

@@ -17,6 +17,7 @@ from pipeline.audit import AUDIT_FILE, AuditLog, records, verify
 from pipeline.chain import AuditRecord
 from pipeline.clock import ManualClock
 from pipeline.config import RetentionSettings
+from pipeline.evidence import UNBLURRED_FOLDER
 from pipeline.health import Health
 from pipeline.retention import RemoteSweep, Sweeper
 from pipeline.types import Hit, MatchKind, Passage
@@ -224,6 +225,30 @@ def test_files_that_nobody_knows_go_after_the_longest_period(place: Place) -> No
     assert not aside.exists()
     assert own.exists()
     assert json.loads(place.recorded()[-1].details)["stray_files"] in (1, 2)
+
+
+def test_manifests_and_originals_that_nobody_knows_go_too_and_those_of_kept_ones_stay(
+    place: Place,
+) -> None:
+    day = f"{place.clock.now():%Y-%m-%d}"
+    files = {}
+    for name in ("lost", "kept"):
+        for root, ending in (("evidence", "jpg"), ("evidence", "json"), (UNBLURRED_FOLDER, "jpg")):
+            file = files[name, root, ending] = place.folder / root / day / f"{name}-0.{ending}"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(b"x")
+    place.clock.advance(22 * DAY)
+    place.passage("kept")  # still kept, though its picture lies in an old folder
+    place.archive.keep(
+        [
+            replace(one.passage, evidence=replace(one.passage.evidence, path=f"{day}/kept-0.jpg"))
+            for one in place.archive.search()
+            if one.passage.evidence is not None
+        ]
+    )
+    place.sweeper.sweep()
+    assert {name for (name, *_), file in files.items() if file.exists()} == {"kept"}
+    assert sum(file.exists() for file in files.values()) == 3
 
 
 def test_todays_empty_folder_stays_for_the_next_picture(place: Place) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 
 from hypothesis import given, settings
@@ -192,3 +193,18 @@ def test_nothing_is_ordered_of_a_node_that_only_starts() -> None:
     late = SETTINGS.start_timeout_s
     (order,) = steering.step(late, {"A": starting, "B": ready})["B"]
     assert order.duty is Duty.RUN
+
+
+def test_ten_thousand_cameras_on_a_hundred_nodes_are_steered_in_time() -> None:
+    cameras = [camera(f"cam{number}") for number in range(10_000)]
+    steering = Steering(cameras, SETTINGS, 8.0)
+    nodes = {f"n{number}": SimulatedNode(f"n{number}", 1, WAIT) for number in range(100)}
+    traffic_: dict[str, list[Vehicle]] = {one.name: [] for one in cameras}
+    here = Road(steering, list(nodes.values()), traffic_)
+    here.step()
+    here.step()
+    views = {name: NodeView(node.state, 4.0, node.report) for name, node in nodes.items()}
+    began_s = time.process_time()
+    orders = steering.step(1.0, views)
+    assert time.process_time() - began_s < 0.5  # five steps a second take a part of one core
+    assert {len(given) for given in orders.values()} == {100}

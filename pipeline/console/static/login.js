@@ -1,6 +1,6 @@
 // Signing in: a token, or the way that this machine's configuration allows.
 
-import { html, useRef, useState } from "/static/vendor/htm-preact.js";
+import { html, useEffect, useRef, useState } from "/static/vendor/htm-preact.js";
 import { LANGUAGES } from "/static/i18n.js";
 
 /** `reason`: key of a sentence that says why one has to sign in (again), or null. */
@@ -9,6 +9,8 @@ export default function Login({ api, t, lang, setLang, onSignedIn, reason }) {
   const [problem, setProblem] = useState(null);
   const [busy, setBusy] = useState(false);
   const field = useRef(null);
+
+  useEffect(() => field.current.focus(), []);
 
   async function signIn(event) {
     event.preventDefault();
@@ -49,7 +51,6 @@ export default function Login({ api, t, lang, setLang, onSignedIn, reason }) {
           onInput=${(event) => setToken(event.target.value)}
           aria-invalid=${problem !== null}
           aria-describedby="token-hint token-error"
-          autofocus
           required
         />
         <span class="field__hint" id="token-hint">${t("login.hint")}</span>

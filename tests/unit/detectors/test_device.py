@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from detectors.manifest import SHIPPED
+from detectors.preprocess import PLATE_MARGIN
 from detectors.scene import SceneOptions
 from pipeline.errors import WeightsError
 from pipeline.types import VehicleClass
@@ -20,12 +21,20 @@ from pipeline.types import VehicleClass
 torch = pytest.importorskip("torch", reason="torch missing: pip install 'torch>=2.7'")
 pytest.importorskip("ultralytics", reason="ultralytics missing: pip install 'ultralytics>=8.4'")
 
-from detectors.device.pictures import DevicePicture  # noqa: E402
+from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
+from torch.utils._pytree import tree_leaves  # noqa: E402
+
+from detectors.device.lanes import Lane  # noqa: E402
+from detectors.device.pictures import DevicePicture, Gallery  # noqa: E402
+from detectors.device.reader import DeviceReader  # noqa: E402
 from detectors.device.recogniser import (  # noqa: E402
     DeviceRecogniser,
     _filled,
     load_device_recogniser,
 )
+from detectors.device.scene import DeviceScene  # noqa: E402
+
+PLANES = ((1080, 1920, 1), (540, 960, 2))
 
 CLIP = Path(__file__).parents[3] / "pipeline" / "demo_assets" / "demo.mp4"
 
@@ -112,8 +121,6 @@ def test_any_number_of_pictures_of_any_size_keeps_its_order(on_device, images) -
 
 
 def load_small(on_device: DeviceRecogniser, options: SceneOptions) -> DeviceRecogniser:
-    from detectors.device.scene import DeviceScene
-
     scene = DeviceScene(on_device.detector._net, on_device.lane, options)
     return DeviceRecogniser(scene, on_device.reader, on_device.colour, lane=on_device.lane)
 
@@ -225,3 +232,46 @@ def test_a_folder_without_states_is_refused(tmp_path, device) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     with pytest.raises(WeightsError, match="names no model 'scene_state'"):
         load_device_recogniser(device, tmp_path)
+
+
+class TouchesOfTheHost(TorchDispatchMode):
+    """Operations that are given a tensor of the host's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations: list[str] = []
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        given = tree_leaves((args, kwargs or {}))
+        if any(isinstance(one, torch.Tensor) and one.device.type == "cpu" for one in given):
+            self.operations.append(str(operation))
+        return operation(*args, **(kwargs or {}))
+
+
+def test_networks_and_what_follows_them_leave_the_host_alone() -> None:
+    """A CUDA graph cannot be recorded of anything that waits for the host or is copied from it.
+
+    Tensors of the device "meta" have no content: whoever asks for it, or mixes them with the
+    host's, fails.
+    """
+    from detectors.nets.reader import ReaderNet
+    from detectors.nets.scene import build, for_inference
+
+    lane = Lane(torch.device("meta"))
+    scene = DeviceScene(for_inference(build()), lane)
+    reader = DeviceReader(ReaderNet(), lane)
+    with lane.open():
+        planes = (torch.empty(s, dtype=torch.uint8, device="meta") for s in PLANES)
+        held = Gallery([DevicePicture(*planes), np.zeros((720, 1280, 3), np.uint8)], lane).held()
+    look = scene.start(held, scene.first_boxes(held))
+    assert [tuple(len(places) for places, _ in look.parts)] == [(2,)]
+    corners = np.float32([[100, 100], [200, 100], [200, 130], [100, 130]])
+    views = [(held[0], corners, PLATE_MARGIN), (held[1], 5 * corners, PLATE_MARGIN)]
+    assert [count for count, _ in reader.start(views).parts] == [2]
+    with lane.open(), TouchesOfTheHost() as touches:
+        plates, vehicles = scene.see(torch.empty((2, 3, 384, 640), device="meta"))
+        characters, classes = reader._run(torch.empty((2, 3, 48, 168), device="meta"))
+    assert plates.shape[0] == vehicles.shape[0] == characters.shape[0] == classes.shape[0] == 2
+    assert not touches.operations
+    with pytest.raises(RuntimeError, match="device"):
+        _ = torch.empty(3, device="meta") + torch.ones(3)

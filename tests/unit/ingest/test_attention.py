@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.attention import LIGHT, STILL, Attention, Attentions
+from pipeline.attention import LIGHT, OVERLOAD, STILL, Attention, Attentions
 from pipeline.config import CameraSettings, SavingSettings
 from pipeline.motion import Luma
 
@@ -23,7 +23,7 @@ def test_a_still_road_is_looked_at_once_a_second_and_the_rest_is_counted() -> No
     wanted = play(attention, 100)
     assert sum(wanted[10:]) in (17, 18, 19)
     assert attention.skipped == {STILL: wanted.count(False), LIGHT: 0}
-    assert attention.overload == 0
+    assert attention.dropped[OVERLOAD] == 0
 
 
 def test_a_vehicle_that_is_not_read_yet_has_every_frame() -> None:
@@ -85,7 +85,7 @@ def test_overload_thins_out_evenly_and_is_counted() -> None:
         wanted.append(attention.wants(ROAD, 0.2 * n))
         if wanted[-1]:
             attention.passed_on(1 if n % 2 else 0)  # every other frame finds one waiting
-    assert attention.overload == wanted.count(False)
+    assert attention.dropped[OVERLOAD] == wanted.count(False)
     assert 0.2 < attention.share < 0.7
     gaps = np.diff(np.flatnonzero(wanted[200:]))
     assert np.abs(np.diff(gaps)).max() <= 3
@@ -112,7 +112,7 @@ def test_every_frame_is_wanted_or_counted(waiting: list[int]) -> None:
         if attention.wants(ROAD, 0.2 * n):
             wanted += 1
             attention.passed_on(depth)
-    assert wanted + attention.overload + attention.skipped[STILL] == len(waiting)
+    assert wanted + attention.dropped[OVERLOAD] + attention.skipped[STILL] == len(waiting)
     assert wanted >= 1
 
 

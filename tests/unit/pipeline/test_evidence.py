@@ -6,7 +6,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
+from pydantic import ValidationError
 
+from pipeline.config import CheckpointSettings
 from pipeline.evidence import EvidenceStore, blurred, cut, people_blurred
 from pipeline.evidence_manifest import beside, parse
 from pipeline.health import Health
@@ -173,3 +176,9 @@ def test_a_full_disk_leaves_no_half_of_a_picture(tmp_path: Path) -> None:
     before = beside(tmp_path / "evidence" / first.path).read_bytes()
     assert last.chain.sequence == 2, "what was not written has no place in the chain"
     assert last.chain.previous == hashlib.sha256(before).hexdigest()
+
+
+def test_originals_are_kept_only_of_what_is_blurred() -> None:
+    assert CheckpointSettings().keep_unblurred is False
+    with pytest.raises(ValidationError, match="keep_unblurred"):
+        CheckpointSettings(keep_unblurred=True, blur_occupants=False)

@@ -52,7 +52,9 @@ def test_a_place_comes_back_as_it_went(ended_at: datetime, row: int) -> None:
     assert place_of(place_text(Place(ended_at, row))) == Place(ended_at, row)
 
 
-@pytest.mark.parametrize("text", ["", ".", "1", "1.x", "x.1", "9" * 30 + ".1", "1." + "9" * 30, "1.-1"])
+@pytest.mark.parametrize(
+    "text", ["", ".", "1", "1.x", "x.1", "9" * 30 + ".1", "1." + "9" * 30, "1.-1"]
+)
 def test_what_is_no_place_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="the page before"):
         place_of(text)

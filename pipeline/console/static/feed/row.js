@@ -89,20 +89,21 @@ export function AlertRow({ alert, t, now, selected, place: number, count, style 
     aria-selected=${String(selected)}
     aria-setsize=${count}
     aria-posinset=${number + 1}
-    aria-label=${summary(alert, t)}
     class="alert alert--${alert.kind} alert--p${alert.priority} ${alert.review.state === "unverified" && !alert.retracted ? "" : "alert--done"}"
     data-id=${alert.id}
     data-state=${alert.review.state}
     style=${style}
   >
-    <div class="alert__side"><b>${alert.priority}</b></div>
+    <span class="visually-hidden">${summary(alert, t)}</span>
+    <div class="alert__side" aria-hidden="true"><b>${alert.priority}</b></div>
     <${Picture}
       class="alert__picture picture"
+      aria-hidden="true"
       url=${hasPicture ? pictureUrl(alert) : null}
       alt=""
       missing=${t("feed.no_picture")}
     />
-    <div class="alert__plates">
+    <div class="alert__plates" aria-hidden="true">
       <${Picture}
         class="alert__crop picture"
         url=${hasPicture ? plateUrl(alert) : null}
@@ -116,7 +117,7 @@ export function AlertRow({ alert, t, now, selected, place: number, count, style 
         probabilities=${alert.char_probabilities}
       />
     </div>
-    <div class="alert__words">
+    <div class="alert__words" aria-hidden="true">
       <div class="alert__line">
         <${Kind} alert=${alert} t=${t} />
         <strong class="alert__category">${category(alert, t)}</strong>

@@ -6,6 +6,7 @@ import uPlot from "/static/vendor/uPlot.esm.js";
 const DASHES = [[], [18, 8], [4, 7], [18, 6, 4, 6], [30, 8], [10, 5], [2, 4]];
 const RATIO = 0.42; // of height to width
 const HEIGHT_PX = [220, 560];
+const WHOLE = [1, 2, 5].flatMap((one) => [1, 10, 100, 1e3, 1e4, 1e5].map((ten) => one * ten)).sort((a, b) => a - b);
 
 /** How the series at a place is dashed: colours alone are not told apart by everybody. */
 export const dashes = (place) => DASHES[place % DASHES.length];
@@ -42,7 +43,8 @@ export function Plot({ starts, end, bucket, series, kind, label }) {
       const width = Math.max(280, element.clientWidth);
       return { width, height: Math.min(HEIGHT_PX[1], Math.max(HEIGHT_PX[0], width * RATIO)) };
     };
-    const plot = new uPlot(options(size(), { bucket, series, kind, starts, end }), data(starts, series), element);
+    const times = [...starts, end].map((iso) => new Date(iso).getTime() / 1000);
+    const plot = new uPlot(options(size(), { bucket, series, kind, times }), data(times, series), element);
     const resize = new ResizeObserver(() => plot.setSize(size()));
     resize.observe(element);
     return () => {
@@ -54,15 +56,17 @@ export function Plot({ starts, end, bucket, series, kind, label }) {
   return html`<div class="figures__plot" role="img" aria-label=${label}><div ref=${root}></div></div>`;
 }
 
-const data = (starts, series) => [
-  starts.map((iso) => new Date(iso).getTime() / 1000),
+/** Each value in the middle of its time. */
+const data = (times, series) => [
+  times.slice(1).map((end, place) => (times[place] + end) / 2),
   ...series.map((one) => one.values),
 ];
 
-function options({ width, height }, { bucket, series, kind, starts, end }) {
+function options({ width, height }, { bucket, series, kind, times }) {
   const { text, line, series: strokes } = colours();
-  const font = `${Math.round(Math.min(26, Math.max(14, width / 48)))}px system-ui, sans-serif`;
-  const seconds = (new Date(end) - new Date(starts[0])) / 1000;
+  const rem = Number.parseFloat(getComputedStyle(document.documentElement).fontSize);
+  const font = `${Math.round(rem)}px system-ui, sans-serif`;
+  const seconds = times.at(-1) - times[0];
   const thick = Math.max(3, width / 260);
   const axis = { stroke: text, font, grid: { stroke: line, width: 1 }, ticks: { stroke: line } };
   const shown = {
@@ -76,16 +80,22 @@ function options({ width, height }, { bucket, series, kind, starts, end }) {
     legend: { show: false },
     cursor: { show: false },
     padding: [12, 16, 0, 0],
-    scales: { x: { time: true }, y: { range: range(kind) } },
+    scales: { x: { time: true, range: [times[0], times.at(-1)] }, y: { range: range(kind) } },
     axes: [
-      { ...axis, size: 46, space: 90, values: (plot, splits) => splits.map((at) => moment(at, bucket, seconds)) },
-      { ...axis, size: 84, values: (plot, splits) => splits.map((value) => (value === null ? "" : shown(value))) },
+      { ...axis, size: 2.6 * rem, space: 5.5 * rem, values: (plot, splits) => splits.map((at) => moment(at, bucket, seconds)) },
+      {
+        ...axis,
+        size: 4.6 * rem,
+        space: 2.2 * rem,
+        ...(kind === "bars" && { incrs: WHOLE }),
+        values: (plot, splits) => splits.map((value) => (value === null ? "" : shown(value))),
+      },
     ],
     series: [
       {},
       ...series.map((one, place) => {
         const stroke = strokes[place % strokes.length];
-        const few = starts.length <= 60;
+        const few = times.length <= 60;
         const bars = kind === "bars" && place === 0 && !one.line;
         return {
           label: one.label,
@@ -94,7 +104,7 @@ function options({ width, height }, { bucket, series, kind, starts, end }) {
           dash: bars ? undefined : dashes(place),
           spanGaps: false,
           points: { show: !bars && few, size: thick * 3, fill: stroke },
-          ...(bars && { fill: `${stroke}55`, paths: uPlot.paths.bars({ size: [0.8, 120], align: 1 }), width: 1 }),
+          ...(bars && { fill: `${stroke}55`, paths: uPlot.paths.bars({ size: [0.8, 120] }), width: 1 }),
         };
       }),
     ],

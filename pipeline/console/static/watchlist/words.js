@@ -15,6 +15,24 @@ export function said(error, t) {
 /** The mistakes of an error by field; {} where it names none. */
 export const mistakes = (error) => error?.body?.error?.fields ?? {};
 
+const KNOWN = [
+  [/^(is missing|must not be empty)$/, "missing"],
+  [/has the form of no plate/, "no_plate"],
+  [/^at most (?<n>\d+) days from now/, "too_long"],
+  [/is in the past/, "past"],
+  [/^must be after valid_from/, "order"],
+  [/another person|somebody else/, "same_person"],
+];
+
+/** A mistake in the page's words, where it is one that it knows. */
+function mistakeWords(message, t) {
+  for (const [pattern, key] of KNOWN) {
+    const found = pattern.exec(message);
+    if (found) return t(`watchlist.mistake.${key}`, found.groups ?? {});
+  }
+  return plain(message);
+}
+
 const STATES = {
   active: ["ok", "●"],
   pending: ["note", "◷"],
@@ -53,7 +71,7 @@ export function Field({ id, label, hint, mistake, required = false, t, children 
     <label for=${id}>${label}${required && html` <span aria-hidden="true">*</span>`}</label>
     ${children(attributes)}
     ${hint && html`<span class="field__hint" id=${`${id}-hint`}>${hint}</span>`}
-    ${mistake && html`<span class="field__error" id=${`${id}-mistake`}>${plain(mistake)}</span>`}
+    ${mistake && html`<span class="field__error" id=${`${id}-mistake`}>${mistakeWords(mistake, t)}</span>`}
   </div>`;
 }
 

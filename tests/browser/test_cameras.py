@@ -1,0 +1,116 @@
+"""The wall of cameras: a frozen or silent one is red, in words, within ten seconds."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import expect
+
+from pipeline.config import CameraSettings
+from pipeline.ingest import CameraWorker
+from pipeline.mailbox import Mailboxes
+from pipeline.source import Sample
+from tests.browser.demo import CAMERAS, still
+from tests.browser.rig import console_rig
+
+_STEP_S = 0.1
+
+
+class Scene:
+    """A source of noise that can freeze, or fall silent."""
+
+    decoded = broken = 0
+    position_s = 0.0
+    step_s = _STEP_S
+
+    def __init__(self) -> None:
+        self.frozen = self.silent = False
+        self._rng = np.random.default_rng(1)
+        self._picture = self._next()
+
+    def read(self) -> Sample | None:
+        time.sleep(_STEP_S)
+        if self.silent:
+            return None
+        if not self.frozen:
+            self._picture = self._next()
+        self.decoded += 1
+        self.position_s += _STEP_S
+        return Sample(self.position_s, self._picture)
+
+    def close(self) -> None:
+        pass
+
+    def _next(self) -> np.ndarray:
+        return self._rng.integers(0, 255, (90, 160, 3), np.uint8)
+
+
+@pytest.fixture
+def scenes() -> Iterator[dict[str, tuple[Scene, CameraWorker]]]:
+    """Three cameras with threads of their own."""
+    mailboxes = Mailboxes()
+    made = {}
+    for name in ("东向1", "东向2", "西向1"):
+        scene = Scene()
+        settings = CameraSettings(name=name, source=f"rtsp://127.0.0.1/{name}")
+        made[name] = scene, CameraWorker(settings, mailboxes, opener=lambda scene=scene: scene)
+    for _, worker in made.values():
+        worker.start()
+    yield made
+    for _, worker in made.values():
+        worker.stop()
+    for _, worker in made.values():
+        assert worker.join(5)
+
+
+@pytest.mark.slow
+def test_frozen_and_silent_cameras_are_red_within_ten_seconds(
+    tmp_path: Path, look_at, scenes: dict[str, tuple[Scene, CameraWorker]]
+) -> None:
+    def cameras() -> list:
+        return [worker.status() for _, worker in scenes.values()]
+
+    with (
+        console_rig(tmp_path, cameras=cameras, still=still) as rig,
+        look_at(rig, "赵查看", path="#/cameras") as page,
+    ):
+        tile = {name: page.locator(f'.tile[data-camera="{name}"]') for name in scenes}
+        for one in tile.values():
+            expect(one).to_have_attribute("data-kind", "ok")
+        scenes["东向1"][0].frozen = True
+        scenes["东向2"][0].silent = True
+        began = time.monotonic()
+        for name, words in (("东向1", "画面冻结"), ("东向2", "无画面")):
+            expect(tile[name]).to_have_attribute("data-kind", "danger", timeout=20_000)
+            expect(tile[name].locator(".badge")).to_contain_text(words)
+            took_s = time.monotonic() - began
+            print(f"{words}: red after {took_s:.1f} s")
+            assert took_s < 10.0
+        expect(tile["西向1"]).to_have_attribute("data-kind", "ok")
+        expect(page.get_by_role("status").filter(has_text="3 台中有 2 台故障")).to_be_visible()
+
+
+def test_tiles_show_what_a_camera_does(tmp_path: Path, look_at) -> None:
+    pictures = itertools.count()
+
+    def changing(name: str) -> bytes | None:
+        next(pictures)
+        return still(name)
+
+    with (
+        console_rig(tmp_path, cameras=lambda: CAMERAS, still=changing) as rig,
+        look_at(rig, "赵查看", path="#/cameras", lang="en") as page,
+    ):
+        first = page.locator(".tile").first
+        expect(first).to_contain_text("25.0 frames/s")
+        expect(first).to_contain_text("too many to process 3")
+        expect(first.locator("img")).to_be_visible()
+        expect(page.locator('.tile[data-kind="danger"]')).to_have_count(1)
+        before = next(pictures)
+        page.wait_for_timeout(5_000)
+        assert next(pictures) - before > 2  # the stills refresh
