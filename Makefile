@@ -49,6 +49,11 @@ bench: $(VENV)/.dev ## measure this machine; nothing else should run (ARGS=--qui
 	@$(SYSTEM) tests
 	@$(BIN)/python -m benchmarks.run_all --out $(BENCH_OUT) $(ARGS)
 
+.PHONY: screenshots
+screenshots: $(VENV)/.dev ## draw the console's pictures in docs/images anew
+	@$(SYSTEM) tests
+	@$(BIN)/python -m tests.browser.screenshots $(ARGS)
+
 .PHONY: format
 format: $(VENV)/.dev ## format, and mend what ruff can mend
 	@$(BIN)/ruff format .

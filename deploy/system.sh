@@ -170,6 +170,7 @@ need_tests() {
         gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
         gstreamer1.0-plugins-ugly gstreamer1.0-libav gstreamer1.0-rtsp ||
         say "Without gst-rtsp-server the tests over RTSP are skipped."
+    install chromium fonts-noto-cjk || say "Without chromium the console's tests are skipped."
 }
 
 need_container() {

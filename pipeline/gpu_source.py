@@ -11,10 +11,10 @@ their planes are sent: half the bytes of a BGR picture.
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import Any, cast
 
 import av
-import av.error
 import structlog
 from av.codec.hwaccel import HWAccel
 from av.video.frame import VideoFrame
@@ -26,6 +26,11 @@ from detectors.device.sampling import BT601, BT709, Colours
 from pipeline.types import ImageBgr
 
 _BT709, _FULL_RANGE = 1, 2  # as FFmpeg numbers them
+_PROBE = Path(__file__).parent / "demo_assets" / "demo.mp4"
+_ADVICE = (
+    "check that the driver's video library (libnvcuvid) is installed, in a container that "
+    "NVIDIA_DRIVER_CAPABILITIES names video"
+)
 _log = structlog.get_logger(__name__)
 
 
@@ -43,14 +48,20 @@ class GpuDecoder:
         self._device = torch.device(device)
         self._lane = Lane(self._device)
         self._of_thread = threading.local()
-        problem = nvdec_problem(self._device.index or 0) if self._device.type == "cuda" else None
-        self.nvdec = self._device.type == "cuda" and problem is None
-        if problem is not None:
-            _log.warning("frames are decoded on the CPU and sent to the GPU", reason=problem)
+        self.nvdec = self._device.type == "cuda"
+        if self.nvdec:
+            self._enter_context()
+            problem = nvdec_problem(self._device.index or 0)
+            if problem is not None:
+                self.nvdec = False
+                _log.warning("frames are decoded on the CPU and sent to the GPU", reason=problem)
 
     def hwaccel(self) -> HWAccel | None:
-        """What ``av.open`` is to be given; None where the CPU decodes."""
-        return _nvdec(self._device.index or 0) if self.nvdec else None
+        """What ``av.open`` is to be given, in this thread; None where the CPU decodes."""
+        if not self.nvdec:
+            return None
+        self._enter_context()
+        return _nvdec(self._device.index or 0)
 
     def picture(self, frame: VideoFrame) -> ImageBgr:
         """A decoded frame as a device picture, which goes where a BGR array would.
@@ -71,7 +82,8 @@ class GpuDecoder:
         if on_gpu:
             # FFmpeg fills the frame in the default stream, so the copies are ordered after that
             with torch.cuda.device(self._device):
-                luma, chroma = luma.clone(), chroma.clone()
+                whole = torch.contiguous_format
+                luma, chroma = luma.clone(memory_format=whole), chroma.clone(memory_format=whole)
                 torch.cuda.default_stream(self._device).synchronize()
         else:
             with self._lane.open():
@@ -79,7 +91,13 @@ class GpuDecoder:
                 if self._device.type == "cpu":  # "sent" means shared there
                     luma, chroma = luma.clone(), chroma.clone()
             self._lane.settle()
-        return cast(ImageBgr, DevicePicture(luma[..., None].contiguous(), chroma, colours))
+        return cast(ImageBgr, DevicePicture(luma[..., None], chroma, colours))
+
+    def _enter_context(self) -> None:
+        """Make torch's CUDA context the current one of this thread: NVDEC is to work in it."""
+        cuda = self._torch.cuda
+        cuda.set_device(self._device.index or 0)
+        cuda.default_stream().synchronize()
 
     @property
     def _reformatter(self) -> VideoReformatter:
@@ -90,19 +108,18 @@ class GpuDecoder:
 
 
 def nvdec_problem(index: int) -> str | None:
-    """Why NVDEC of the GPU with that index cannot be used; None where it can."""
+    """Why NVDEC of the GPU with that index cannot be used; None where it decodes a frame.
+
+    The GPU's context must be current in this thread.
+    """
     try:
-        _nvdec(index).create(av.Codec("h264", "r"))
+        with av.open(str(_PROBE), hwaccel=_nvdec(index)) as container:
+            frame = next(container.decode(video=0))
     except TypeError:
         return f"PyAV {av.__version__} cannot keep frames on the GPU; install a newer one"
-    except NotImplementedError:
-        return f"FFmpeg in PyAV {av.__version__} was built without NVDEC; install PyAV's own wheel"
-    except av.error.FFmpegError as error:
-        return (
-            f"NVDEC cannot be opened ({error.strerror}); check that the driver's video library "
-            "(libnvcuvid) is installed, in a container NVIDIA_DRIVER_CAPABILITIES=video,compute"
-        )
-    return None
+    except Exception as error:  # PyAV raises all kinds, and none is a reason to stop
+        return f"NVDEC cannot be opened ({getattr(error, 'strerror', None) or error}); {_ADVICE}"
+    return None if frame.format.name == "cuda" else f"NVDEC decodes nothing; {_ADVICE}"
 
 
 def colours_of(frame: VideoFrame) -> Colours:
@@ -112,4 +129,11 @@ def colours_of(frame: VideoFrame) -> Colours:
 
 
 def _nvdec(index: int) -> HWAccel:
-    return HWAccel("cuda", device=str(index), allow_software_fallback=True, is_hw_owned=True)
+    return HWAccel(
+        "cuda",
+        device=str(index),
+        allow_software_fallback=True,
+        # torch has set up the GPU's primary context in its own way; FFmpeg would refuse that one
+        options={"primary_ctx": "0", "current_ctx": "1"},
+        is_hw_owned=True,
+    )

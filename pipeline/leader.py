@@ -217,8 +217,7 @@ class Leader:
         """Stop every node within the deadline; what was lost, in words."""
         until_s = time.monotonic() + self._settings.shutdown_deadline_s + _STOP_GRACE_S
         stopping = [member for member in self._members.values() if member.worker is not None]
-        lost = [f"{self._name(member)} never started" for member in stopping if not member.ready]
-        lost = [] if self._was_ready else lost
+        lost = []
         for member in stopping:
             member.ask("stop")
         for member in stopping:
@@ -231,7 +230,7 @@ class Leader:
                 self._take(member, answer.value)
                 if answer.value.failure:
                     lost.append(f"{self._name(member)}: {answer.value.failure}")
-            elif member.ready:
+            elif _has_something(member.report):
                 why = answer.problem if answer else "it does not answer"
                 lost.append(
                     f"{self._name(member)} did not end in order ({why}); what waits on its disk is "
@@ -451,6 +450,13 @@ class Leader:
     @staticmethod
     def _name(member: _Member) -> str:
         return f"node {member.machine.name}"
+
+
+def _has_something(report: NodeReport | None) -> bool:
+    """Whether a node that does not answer any more had something to lose."""
+    if report is None:
+        return False
+    return bool(report.cameras or report.waiting_passages or report.waiting_hits)
 
 
 def check_settings(settings: CheckpointSettings) -> None:

@@ -99,7 +99,7 @@ class VideoSource:
             self._arrived_s.clear()
         now_s = self._arrived_s[packet.pts] = time.monotonic()
         if self._leaves_out(packet, now_s):
-            return None
+            return self._take(self._pending.popleft()) if self._pending else None
         try:
             self._decode(packet)
         except av.error.FFmpegError as error:
@@ -125,14 +125,21 @@ class VideoSource:
             attention.late(self._lag.at(now_s, media_s), now_s)
         if packet.is_keyframe:
             self._leaving_out = False
-        elif attention.behind:
+        elif attention.behind and not self._leaving_out:
             self._leaving_out = True
-        if self._leaving_out:
+            self._drain()
+        if self._leaving_out and not self._pending:
             self._arrived_s.pop(packet.pts, None)
             self.position_s = self._clock.at(media_s)
             if self._sampler.takes(self.position_s):
                 attention.missed()
         return self._leaving_out
+
+    def _drain(self) -> None:
+        """Take what the decoder still holds, for what comes next does not follow on from it."""
+        context = self._stream.codec_context
+        self._pending += [one for one in context.decode(None) if isinstance(one, VideoFrame)]
+        context.flush_buffers()
 
     def _decode(self, packet: av.Packet[av.VideoStream]) -> None:
         light = self._attention is not None and self._attention.light

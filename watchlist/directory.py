@@ -43,6 +43,7 @@ CREATE TABLE entries (
     expires_at TEXT NOT NULL, words TEXT NOT NULL, PRIMARY KEY (id, cancelled)
 ) WITHOUT ROWID;
 CREATE INDEX by_plate ON entries (plate);
+CREATE INDEX by_state ON entries (cancelled, expires_at, valid_from);
 """
 _joined = " || ' ' || ".join(f"ifnull(json_extract(?1, '$.{name}'), '')" for name in _WORDS)
 _PUT: Final = f"""
@@ -222,7 +223,10 @@ class Directory:
         try:
             with _explained(self._folder):
                 index, version = self._read_all()
-        except CheckpointError as error:
+        except Exception as error:
+            if not isinstance(error, CheckpointError):
+                log.exception("watchlist.directory_failed")
+                error = StoreUnavailable(f"the list cannot be read: {error}")
             with self._lock:
                 self._failure = error
             return

@@ -37,6 +37,28 @@ _ANSWER_S: Final = 5.0
 class Connection(psycopg.Connection[Any]):
     """One whose server must answer in time: it may hang, or its host be cut off, in silence."""
 
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._replicated = True
+        self.add_notice_handler(self._notice)
+
+    def check_replicated(self) -> None:
+        """See that no commit went without the standby that it had to wait for.
+
+        A wait that is cancelled (``pg_cancel_backend``, ``statement_timeout``) ends as if all were
+        well, with a warning.
+
+        Raises:
+            psycopg.OperationalError: one did; the connection is closed.
+        """
+        if not self._replicated:
+            self.close()
+            raise psycopg.OperationalError("a commit was not confirmed by the standby")
+
+    def _notice(self, notice: psycopg.errors.Diagnostic) -> None:
+        if notice.source_function == "SyncRepWaitForLSN":  # its text is in the server's language
+            self._replicated = False
+
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         """Wait for an answer, for ``timeout`` or else ``_ANSWER_S``.
 
@@ -67,13 +89,16 @@ _DEFAULTS: Final = {
 _SETTINGS: Final = """
 SELECT count(set_config(name, value, false)) FROM (VALUES
     ('search_path', quote_ident(%s)),
-    ('statement_timeout', '4s'),
+    ('lock_timeout', '4s'),
+    ('statement_timeout', '0'),
     ('default_transaction_isolation', 'read committed'),
     ('synchronous_commit', CASE current_setting('synchronous_commit')
         WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END)
 ) AS wanted (name, value)
 """
 _LONGEST_SCHEMA: Final = 63
+_REFUSED: Final = (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled)
+"""Failures of a connection that is sound."""
 _LOST: Final = (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction)
 """Of a server that has gone, or that takes no more writes."""
 
@@ -117,7 +142,10 @@ class PostgresLink:
         def whole(connection: Connection) -> T:
             with connection.pipeline(), connection.transaction():
                 answer = work(connection)
+                # This makes a commit of it even where nothing was changed, so that what another
+                # had committed before is on the disk, too.
                 connection.execute("SELECT pg_notify(%s, '')", (self.schema,))
+            connection.check_replicated()
             return answer
 
         return self._run(whole, listens=False)
@@ -153,6 +181,8 @@ class PostgresLink:
             connection, used = self._take(listens)
             try:
                 return work(connection)
+            except _REFUSED:
+                raise
             except _LOST:
                 connection.close()
                 self._drop_idle()

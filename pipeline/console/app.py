@@ -9,8 +9,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
-import importlib.util
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -25,6 +23,18 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from pipeline.console import (
+    alerts_api,
+    cameras_api,
+    evidence_api,
+    feed_api,
+    figures_api,
+    login,
+    metrics,
+    passages_api,
+    watchlist_api,
+    watchlist_import_api,
+)
 from pipeline.console.context import ApiError, ConsoleContext, Session
 from pipeline.console.feed_api import Texts
 from pipeline.console.link import AlertLink
@@ -49,16 +59,16 @@ _log = structlog.get_logger(__name__)
 STATIC: Final = Path(__file__).parent / "static"
 
 _MODULES: Final = (
-    "login",
-    "alerts_api",
-    "feed_api",
-    "cameras_api",
-    "evidence_api",
-    "passages_api",
-    "watchlist_api",
-    "watchlist_import_api",
-    "figures_api",
-    "metrics",
+    login,
+    alerts_api,
+    feed_api,
+    cameras_api,
+    evidence_api,
+    passages_api,
+    watchlist_api,
+    watchlist_import_api,
+    figures_api,
+    metrics,
 )
 _SWEEP_S: Final = 10.0
 _STATUS: Final[dict[type[CheckpointError], tuple[int, str]]] = {
@@ -77,11 +87,8 @@ def routes() -> Sequence[BaseRoute]:
         Route("/favicon.ico", _icon),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
-    for name in _MODULES:
-        qualified = f"pipeline.console.{name}"
-        if importlib.util.find_spec(qualified) is None:  # being written
-            continue
-        found += importlib.import_module(qualified).routes
+    for module in _MODULES:
+        found += module.routes
     return found
 
 

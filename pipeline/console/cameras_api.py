@@ -69,7 +69,11 @@ def camera_json(camera: CameraStatus, problem: str | None) -> dict[str, Any]:
         "latency_ms": None if camera.latency_s is None else round(camera.latency_s * 1000),
         "last_passage": None
         if passage is None
-        else {"plate": passage.plate, "at": passage.ended_at.isoformat()},
+        else {
+            "plate": passage.plate,
+            "plate_class": passage.plate_class.value if passage.plate_class else None,
+            "at": passage.ended_at.isoformat(),
+        },
     }
 
 

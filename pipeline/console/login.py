@@ -100,7 +100,7 @@ def doors_of(request: Request) -> Doors:
 def index(request: Request) -> Response:
     """The page. Who comes with a certificate that has roles, and no session, is logged in."""
     response = FileResponse(request.app.state.static / "index.html")
-    if request.scope.get("checkpoint.session") is None:
+    if request.method == "GET" and request.scope.get("checkpoint.session") is None:
         shown = certificate_of(request.scope)
         if shown is not None and _may_enter(request, shown):
             person = _by_certificate(request, shown)
@@ -134,6 +134,8 @@ def log_in(request: Request, body: Credentials) -> Response:
 
 def log_in_once(request: Request) -> Response:
     """A session for who has the link that the program printed; then on to the page."""
+    if request.method != "GET":  # a program that looks at links must not use them up
+        return RedirectResponse("/#/login", 303)
     address = address_key(request.scope)
     doors = doors_of(request)
     doors.limits.attempt(address)
@@ -154,9 +156,8 @@ def log_out(request: Request) -> Response:
     finally:  # whoever wants to leave must be able to
         doors.sessions.close(session)
     response = JSONResponse({})
-    response.delete_cookie(
-        cookie_name(secure=doors.secure), secure=doors.secure, httponly=True, samesite="strict"
-    )
+    name = cookie_name(request.scope, secure=doors.secure)
+    response.delete_cookie(name, secure=doors.secure, httponly=True, samesite="strict")
     return response
 
 
@@ -246,9 +247,8 @@ def _enter(
 
 def _give(request: Request, response: Response, cookie: str) -> Response:
     secure = doors_of(request).secure
-    response.set_cookie(
-        cookie_name(secure=secure), cookie, secure=secure, httponly=True, samesite="strict"
-    )
+    name = cookie_name(request.scope, secure=secure)
+    response.set_cookie(name, cookie, secure=secure, httponly=True, samesite="strict")
     return response
 
 

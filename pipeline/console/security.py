@@ -86,9 +86,13 @@ def certificate_of(scope: Scope) -> Certificate | None:
     return Certificate(name, hashlib.sha256(der).hexdigest(), parsed.not_valid_after_utc)
 
 
-def cookie_name(*, secure: bool) -> str:
-    """The session cookie's name; under TLS one that no other host and no plain text can set."""
-    return "__Host-checkpoint" if secure else "checkpoint"
+def cookie_name(scope: Scope, *, secure: bool) -> str:
+    """The session cookie's name; under TLS one that no other host and no plain text can set.
+
+    Browsers keep cookies by host, whatever the port: two consoles of one machine differ in name.
+    """
+    port = (scope.get("server") or ("", 0))[1]
+    return f"{'__Host-' if secure else ''}checkpoint-{port}"
 
 
 def address_key(scope: Scope) -> str:
@@ -169,7 +173,9 @@ class Guard:
         headers = Headers(scope=scope)
         if path == METRICS and "authorization" in headers:
             return await run_in_threadpool(self._bearer, scope, headers["authorization"])
-        cookie = cookie_parser(headers.get("cookie", "")).get(cookie_name(secure=self._secure))
+        cookie = cookie_parser(headers.get("cookie", "")).get(
+            cookie_name(scope, secure=self._secure)
+        )
         if not cookie or len(cookie) > _LONGEST_TOKEN:
             return None
         certificate = certificate_of(scope)

@@ -92,13 +92,14 @@ def _camera(name: str, number: int, **changes: object) -> CameraStatus:
     return CameraStatus(**{**made, **changes})  # type: ignore[arg-type]
 
 
-CAMERAS: Sequence[CameraStatus] = (
-    _camera("东向1", 0),
-    _camera("东向2", 2),
-    _camera("西向1", 3, unchanged_s=42.0, fps=25.0),
-    _camera("西向2", 8, state=CameraState.CONNECTING, since=datetime.now(UTC), fps=0.0),
-)
-"""One of them frozen, one connecting."""
+def cameras() -> Sequence[CameraStatus]:
+    """Four cameras as they are now: one of them frozen, one connecting."""
+    return (
+        _camera("东向1", 0),
+        _camera("东向2", 2),
+        _camera("西向1", 3, unchanged_s=42.0),
+        _camera("西向2", 8, state=CameraState.CONNECTING, since=datetime.now(UTC), fps=0.0),
+    )
 
 
 def still(name: str) -> bytes | None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.demo import CAMERAS, still, story
+from tests.browser.demo import cameras, still, story
 from tests.browser.looking import row, serious
 from tests.browser.rig import ConsoleRig, console_rig
 from tests.browser.vehicles import hit
@@ -18,7 +18,7 @@ Look = Callable[..., Page]
 
 @pytest.mark.parametrize(("theme", "lang"), [("dark", "zh"), ("light", "en")])
 def test_axe_finds_nothing_serious(tmp_path, look_at, theme: str, lang: str) -> None:
-    with console_rig(tmp_path, cameras=lambda: CAMERAS, still=still) as rig:
+    with console_rig(tmp_path, cameras=cameras, still=still) as rig:
         rig.publish(*story(rig.clock.now()))
         found = {}
         with look_at(rig, None, theme=theme, lang=lang) as page:

@@ -15,7 +15,7 @@ from pipeline.config import CameraSettings
 from pipeline.ingest import CameraWorker
 from pipeline.mailbox import Mailboxes
 from pipeline.source import Sample
-from tests.browser.demo import CAMERAS, still
+from tests.browser.demo import cameras, still
 from tests.browser.rig import console_rig
 
 _STEP_S = 0.1
@@ -53,9 +53,10 @@ class Scene:
 @pytest.fixture
 def scenes() -> Iterator[dict[str, tuple[Scene, CameraWorker]]]:
     """Three cameras with threads of their own."""
-    mailboxes = Mailboxes()
+    names = ("东向1", "东向2", "西向1")
+    mailboxes = Mailboxes(names)
     made = {}
-    for name in ("东向1", "东向2", "西向1"):
+    for name in names:
         scene = Scene()
         settings = CameraSettings(name=name, source=f"rtsp://127.0.0.1/{name}")
         made[name] = scene, CameraWorker(settings, mailboxes, opener=lambda scene=scene: scene)
@@ -72,11 +73,11 @@ def scenes() -> Iterator[dict[str, tuple[Scene, CameraWorker]]]:
 def test_frozen_and_silent_cameras_are_red_within_ten_seconds(
     tmp_path: Path, look_at, scenes: dict[str, tuple[Scene, CameraWorker]]
 ) -> None:
-    def cameras() -> list:
+    def statuses() -> list:
         return [worker.status() for _, worker in scenes.values()]
 
     with (
-        console_rig(tmp_path, cameras=cameras, still=still) as rig,
+        console_rig(tmp_path, cameras=statuses, still=still) as rig,
         look_at(rig, "赵查看", path="#/cameras") as page,
     ):
         tile = {name: page.locator(f'.tile[data-camera="{name}"]') for name in scenes}
@@ -103,7 +104,7 @@ def test_tiles_show_what_a_camera_does(tmp_path: Path, look_at) -> None:
         return still(name)
 
     with (
-        console_rig(tmp_path, cameras=lambda: CAMERAS, still=changing) as rig,
+        console_rig(tmp_path, cameras=cameras, still=changing) as rig,
         look_at(rig, "赵查看", path="#/cameras", lang="en") as page,
     ):
         first = page.locator(".tile").first

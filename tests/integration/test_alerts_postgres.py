@@ -174,11 +174,18 @@ def test_commits_wait_for_the_disk_whatever_the_server_says(
     server: PostgresServer, store: PostgresAlertStore
 ) -> None:
     server.execute("ALTER ROLE checkpoint SET synchronous_commit = off")
+    server.execute("ALTER ROLE checkpoint SET statement_timeout = '1s'")
+    server.execute("ALTER ROLE checkpoint SET default_transaction_isolation = 'serializable'")
     try:
-        said = store.ask(lambda one: one.execute("SHOW synchronous_commit").fetchone())
-        assert said == ("on",)
+        for name, value in (
+            ("synchronous_commit", "on"),
+            ("statement_timeout", "0"),
+            ("transaction_isolation", "read committed"),
+        ):
+            said = store.ask(lambda one, name=name: one.execute(f"SHOW {name}").fetchone())
+            assert said == (value,)
     finally:
-        server.execute("ALTER ROLE checkpoint RESET synchronous_commit")
+        server.execute("ALTER ROLE checkpoint RESET ALL")
 
 
 def test_another_encoding_is_refused(server: PostgresServer) -> None:
@@ -254,7 +261,7 @@ def test_who_waits_longest_holds_up_nobody(
     store.connect()
     with psycopg.connect(server.url) as other:
         other.execute("SELECT * FROM checkpoint.feed FOR UPDATE")
-        with pytest.raises(StoreUnavailable, match="statement timeout"):
+        with pytest.raises(StoreUnavailable, match="lock timeout"):
             store.publish([hit(1)])
         assert store.page(0, 10).events == []
     assert store.publish([hit(1)])[0].sequence == 1
@@ -271,62 +278,92 @@ def test_many_wait_and_all_are_woken(store: PostgresAlertStore) -> None:
         assert time.monotonic() - began < 5
 
 
+@contextlib.contextmanager
+def replicated(primary: PostgresServer) -> Iterator[PostgresServer]:
+    """A standby that every commit of the primary waits for."""
+    standby = PostgresServer()
+    try:
+        standby.copy_of(primary)
+        standby.start()
+        primary.execute("ALTER SYSTEM SET synchronous_standby_names = 'standby'")
+        primary.execute("SELECT pg_reload_conf()")
+        sync = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"
+        wait_until(lambda: primary.execute(sync) == [(1,)], 30)
+        yield standby
+    finally:
+        standby.close()
+
+
+@pytest.mark.slow
+def test_nothing_is_acknowledged_without_the_standby() -> None:
+    """It hangs, and the wait for it ends in two ways: nothing is promised then."""
+    with postgres_server("--wal_level=replica") as primary, replicated(primary) as standby:
+        store = PostgresAlertStore(primary.url)
+        store.connect()
+        waiting = (
+            "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND usename IS NOT NULL"
+        )
+        standby.signal(signal.SIGSTOP)
+        with ThreadPoolExecutor(1) as pool:
+            published = pool.submit(store.publish, [hit(1)])
+            wait_until(lambda: primary.execute(waiting), 10)
+            primary.execute(f"SELECT pg_cancel_backend(pid) FROM ({waiting}) AS backend")
+            with pytest.raises(StoreUnavailable, match="PostgreSQL"):
+                published.result(40)
+            with pytest.raises(StoreUnavailable, match="PostgreSQL"):
+                pool.submit(store.publish, [hit(2)]).result(40)
+        standby.signal(signal.SIGCONT)
+        wait_until(lambda: not primary.execute(waiting), 30)
+        assert [one.duplicate for one in store.publish([hit(1), hit(3)])] == [True, False]
+        store.close()
+
+
 @pytest.mark.slow
 def test_a_fail_over_loses_nothing_that_was_acknowledged() -> None:
     """A primary that waits for its standby dies under load; the standby goes on."""
-    with postgres_server("--wal_level=replica") as primary:
-        standby = PostgresServer()
-        try:
-            standby.copy_of(primary)
-            standby.start()
-            primary.execute("ALTER SYSTEM SET synchronous_standby_names = 'standby'")
-            primary.execute("SELECT pg_reload_conf()")
-            sync = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"
-            wait_until(lambda: primary.execute(sync) == [(1,)], 15)
-            store = PostgresAlertStore(
-                f"postgresql://checkpoint@{primary.address},{standby.address}/postgres"
-            )
-            feed = store.connect()
-            acknowledged: dict[str, int] = {}
-            refused: list[str] = []
-            stop = threading.Event()
+    with postgres_server("--wal_level=replica") as primary, replicated(primary) as standby:
+        store = PostgresAlertStore(
+            f"postgresql://checkpoint@{primary.address},{standby.address}/postgres"
+        )
+        feed = store.connect()
+        acknowledged: dict[str, int] = {}
+        refused: list[str] = []
+        stop = threading.Event()
 
-            def load() -> None:
-                for number in itertools.count():
-                    while not stop.is_set():
-                        try:
-                            (published,) = store.publish([hit(number)])
-                        except StoreUnavailable as error:
-                            refused.append(str(error))
-                            stop.wait(0.05)
-                            continue
-                        acknowledged[f"hit-{number}"] = published.sequence
-                        break
-                    if stop.is_set():
-                        return
-
-            thread = threading.Thread(target=load)
-            thread.start()
-            wait_until(lambda: len(acknowledged) > 50, 30)
-            primary.kill()
-            wait_until(lambda: refused, 15)
-            before = len(acknowledged)
-            standby.execute("SELECT pg_promote()")
-            wait_until(lambda: len(acknowledged) > before + 20, 30)
-            stop.set()
-            thread.join()
-            assert store.connect().id == feed.id
-            kept = {}
-            after = 0
-            while True:
-                page = store.page(after, 500)
-                kept |= {one.id: one.sequence for one in page.events}  # type: ignore[union-attr]
-                after = page.last
-                if not page.more:
+        def load() -> None:
+            for number in itertools.count():
+                while not stop.is_set():
+                    try:
+                        (published,) = store.publish([hit(number)])
+                    except StoreUnavailable as error:
+                        refused.append(str(error))
+                        stop.wait(0.05)
+                        continue
+                    acknowledged[f"hit-{number}"] = published.sequence
                     break
-            assert acknowledged.items() <= kept.items()
-            assert sorted(kept.values()) == list(range(1, len(kept) + 1))
-            assert any("PostgreSQL" in one for one in refused)
-            store.close()
-        finally:
-            standby.close()
+                if stop.is_set():
+                    return
+
+        thread = threading.Thread(target=load)
+        thread.start()
+        wait_until(lambda: len(acknowledged) > 50, 30)
+        primary.kill()
+        wait_until(lambda: refused, 15)
+        before = len(acknowledged)
+        standby.execute("SELECT pg_promote()")
+        wait_until(lambda: len(acknowledged) > before + 20, 30)
+        stop.set()
+        thread.join()
+        assert store.connect().id == feed.id
+        kept = {}
+        after = 0
+        while True:
+            page = store.page(after, 500)
+            kept |= {one.id: one.sequence for one in page.events}  # type: ignore[union-attr]
+            after = page.last
+            if not page.more:
+                break
+        assert acknowledged.items() <= kept.items()
+        assert sorted(kept.values()) == list(range(1, len(kept) + 1))
+        assert any("PostgreSQL" in one for one in refused)
+        store.close()

@@ -516,7 +516,7 @@ def test_an_error_names_the_field_at_fault_for_machines(
     with guarded.stub(guarded.people) as stub:
         how = {"metadata": bearer(guarded.token("Wang", AccessRole.APPROVER))}
         with pytest.raises(grpc.RpcError) as caught:
-            stub.ReviewAlert(pb.ReviewAlertRequest(id="hit-1", decision=1), **how)
+            stub.ReviewAlert(pb.ReviewAlertRequest(id="hit-1", decision=0), **how)
         info, bad = _details(caught.value)
         assert (info.domain, info.reason) == ("checkpoint", "FIELD_INVALID")
         assert [one.field for one in bad.field_violations] == ["decision"]

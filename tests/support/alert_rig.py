@@ -239,13 +239,20 @@ class Rig:
         self.rounds = 0
 
     def __enter__(self) -> Rig:
+        try:
+            self._start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _start(self) -> None:
         self.store.start()
         self.start_service()
         for one in self.checkpoints:
             one.start()
-        self.subscriber = Subscriber(self.down.address)
-        until(lambda: len(self.subscriber.arrivals) > 20, 30, "the first alerts")  # type: ignore[union-attr]
-        return self
+        subscriber = self.subscriber = Subscriber(self.down.address)
+        until(lambda: len(subscriber.arrivals) > 20, 120, "the first alerts")
 
     def __exit__(self, *_: object) -> None:
         if self.subscriber is not None:
@@ -276,7 +283,7 @@ class Rig:
             names = {one.rpartition("-")[0] for one, _ in self.subscriber.arrivals[before:]}
             return len(names) == len(self.checkpoints)
 
-        until(both, 40, "alerts after the fault")
+        until(both, 120, "alerts after the fault")
         for one in self.checkpoints:
             one.look()
 
@@ -284,7 +291,7 @@ class Rig:
         """End the load, wait for the rest, and count."""
         assert self.subscriber is not None
         for one in self.checkpoints:
-            one.finish(60)
+            one.finish(120)
         ids = [f"{one.name}-{n}" for one in self.checkpoints for n in range(one.accepted + 1)]
         arrivals = self.subscriber.arrivals
 
@@ -292,7 +299,7 @@ class Rig:
             return set(ids) <= {one for one, _ in arrivals}
 
         with contextlib.suppress(AssertionError):
-            until(all_here, 20, "everything accepted")
+            until(all_here, 60, "everything accepted")
         times = Counter(one for one, _ in arrivals)
         sequences = [sequence for _, sequence in arrivals]
         disordered = sum(a >= b for a, b in pairwise(sequences))

@@ -116,6 +116,12 @@ class ConsoleRig:
         """``localhost:PORT``, as the certificate names it."""
         return "localhost:" + self.server.url.rstrip("/").rpartition(":")[2]
 
+    @property
+    def cookie(self) -> str:
+        """Name of the session's cookie."""
+        secure = "__Host-" if self.authority is not None else ""
+        return f"{secure}checkpoint-{self.host.rpartition(':')[2]}"
+
     def token(self, person: str, *roles: AccessRole) -> str:
         return self.tokens.issue(person, roles or ALL, timedelta(days=1), given_by="test").token
 

@@ -45,9 +45,13 @@ class PostgresServer:
         self.data = self.folder / "data"
         self.port = free_port()
         self._options = options
-        self._user = _unprivileged()
-        if self._user is not None:
-            shutil.chown(self.folder, self._user)
+        user = _unprivileged()
+        self._as_user: tuple[str, ...] = ()
+        if user is not None:
+            shutil.chown(self.folder, user.pw_name)
+            # Not Popen's own way: it forks, which gRPC's threads in this process may not survive.
+            who = (f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups")
+            self._as_user = ("setpriv", *who, "--")
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -73,7 +77,14 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        command = [str(self._programs / "postgres"), "-D", str(self.data), "-p", str(self.port)]
+        command = [
+            *self._as_user,
+            str(self._programs / "postgres"),
+            "-D",
+            str(self.data),
+            "-p",
+            str(self.port),
+        ]
         settings = {"unix_socket_directories": self.folder, "listen_addresses": "127.0.0.1"}
         options = [f"--{name}={value}" for name, value in settings.items()]
         with (self.folder / "log").open("ab") as log:
@@ -82,7 +93,6 @@ class PostgresServer:
                 stdout=log,
                 stderr=log,
                 cwd=self.folder,
-                user=self._user,
             )
         for _ in range(1500):
             with contextlib.suppress(psycopg.OperationalError), psycopg.connect(self.url):
@@ -129,11 +139,10 @@ class PostgresServer:
 
     def _run(self, program: str, *arguments: str) -> None:
         done = subprocess.run(
-            [str(self._programs / program), *arguments],
+            [*self._as_user, str(self._programs / program), *arguments],
             capture_output=True,
             text=True,
             cwd=self.folder,
-            user=self._user,
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
@@ -150,8 +159,8 @@ def postgres_server(*options: str) -> Iterator[PostgresServer]:
         server.close()
 
 
-def _unprivileged() -> str | None:
+def _unprivileged() -> pwd.struct_passwd | None:
     if os.geteuid() != 0:
         return None
-    names = {entry.pw_name for entry in pwd.getpwall()}
-    return next(name for name in _UNPRIVILEGED if name in names)
+    found = {entry.pw_name: entry for entry in pwd.getpwall()}
+    return next(found[name] for name in _UNPRIVILEGED if name in found)

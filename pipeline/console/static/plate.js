@@ -75,7 +75,7 @@ export function layout(count, style) {
     x: 220 + (place - (count - 1) / 2) * step,
     y,
     h,
-    w: Math.min(45, step - 9),
+    w: Math.max(4, Math.min(45, step - 9)),
   }));
   return { width: 440, height: 140, cells, dot: null };
 }

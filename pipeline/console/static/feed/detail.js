@@ -57,11 +57,9 @@ export function Detail(props) {
       </section>
       <section class="detail__side" ref=${refs.entry} aria-label=${t("feed.side.entry")}>
         <h3>${t("feed.side.entry")} <${Seen} yes=${seen.entry} t=${t} /></h3>
-        <${Entry} alert=${alert} t=${t} />
+        <${Entry} alert=${alert} readings=${more.data?.alternatives} t=${t} />
       </section>
     </div>
-    ${alert.kind !== "exact" &&
-    html`<${Alternatives} alert=${alert} readings=${more.data?.alternatives} t=${t} />`}
     <div class="detail__decision">
       ${decided &&
       html`<p class="success" role="status">
@@ -232,7 +230,7 @@ function Read({ alert, t }) {
 
 const differs = (alert, name) => (alert.mismatches.includes(name) ? "differs" : "");
 
-function Entry({ alert, t }) {
+function Entry({ alert, readings, t }) {
   const { entry } = alert;
   const rests = restsOn(alert, t);
   return html`<div class="stack">
@@ -240,6 +238,7 @@ function Entry({ alert, t }) {
       <${Plate} t=${t} size="large" text=${entry.plate} plateClass=${entry.plate_class ?? alert.plate_class} />
     </div>
     ${rests && html`<p class="rests">${rests}</p>`}
+    ${alert.kind !== "exact" && html`<${Alternatives} alert=${alert} readings=${readings} t=${t} />`}
     <p class="disposition"><span class="muted">${t("feed.fact.disposition")}</span> ${plain(entry.disposition)}</p>
     <dl class="facts">
       <dt>${t("feed.fact.category")}</dt>
@@ -268,7 +267,7 @@ function Alternatives({ alert, readings, t }) {
   if (!readings?.length) return null;
   const met = alert.kind === "partial" ? alert.reading : alert.entry.plate;
   return html`<section class="readings" aria-label=${t("feed.readings")}>
-    <h3>${t("feed.readings")}</h3>
+    <h4>${t("feed.readings")}</h4>
     <ol>
       ${readings.map(
         ({ plate, probability }) => html`<li key=${plate} class=${plate === met ? "readings--met" : ""}>
@@ -277,7 +276,7 @@ function Alternatives({ alert, readings, t }) {
             <span style=${{ width: `${Math.max(0.5, 100 * probability)}%` }}></span>
           </span>
           <span class="readings__percent">${percent(probability)}</span>
-          <span>${plate === met ? `← ${t("feed.reading_met")}` : ""}</span>
+          ${plate === met && html`<span class="readings__met">↑ ${t("feed.reading_met")}</span>`}
         </li>`,
       )}
     </ol>

@@ -195,6 +195,8 @@ export class Feed {
   #takePage(page) {
     for (const alert of page.alerts) {
       if ((this.#told.get(alert.id) ?? -1) <= page.feed.sequence) this.alerts.set(alert.id, alert);
+      const at = Date.parse(alert.received_at);
+      if (at > (this.link.lastEventAt ?? 0)) this.link.lastEventAt = at;
     }
   }
 

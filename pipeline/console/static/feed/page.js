@@ -11,7 +11,7 @@ import { Undo } from "/static/feed/undo.js";
 import { Windowed } from "/static/feed/windowed.js";
 import { isTyping, useListen, useTick } from "/static/hooks.js";
 
-const ROW_REM = 8.6;
+const ROW_REM = 9.4;
 const HEAD_REM = 2.1;
 const SHOWN_MS = 600; // an alert that has just come into view is not decided by a key meant for another
 

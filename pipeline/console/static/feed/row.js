@@ -44,7 +44,7 @@ export function Priority({ alert, t }) {
 export function States({ alert, t }) {
   const { review, escalated, late, retracted } = alert;
   return html`${retracted && html`<span class="badge badge--retracted">↺ ${t("feed.retracted")}</span>`}
-  ${late && html`<span class="badge badge--late" title=${lateBy(alert, t)}>⏱ ${t("feed.late")}</span>`}
+  ${late && html`<span class="badge badge--late" title=${lateBy(alert, t)}>◎ ${t("feed.late")}</span>`}
   ${escalated && html`<span class="badge badge--warn">⇧ ${t("feed.escalated")}</span>`}
   ${review.state === "unverified"
     ? html`<span class="badge badge--unverified">? ${t("review.unverified")}</span>`
@@ -120,13 +120,14 @@ export function AlertRow({ alert, t, now, selected, place: number, count, style 
     <div class="alert__words" aria-hidden="true">
       <div class="alert__line">
         <${Kind} alert=${alert} t=${t} />
-        <strong class="alert__category">${category(alert, t)}</strong>
         <span class="alert__time">
           <time datetime=${alert.occurred_at}>${when(alert.occurred_at, now)}</time>
           <span class="muted">${t("feed.ago", { ago: duration(since(alert.occurred_at, now), t) })}</span>
         </span>
       </div>
-      <div class="alert__line alert__disposition">${plain(alert.disposition)}</div>
+      <div class="alert__line alert__disposition">
+        <strong>${category(alert, t)}</strong> ${plain(alert.disposition)}
+      </div>
       <div class="alert__line">
         ${differs.map((words) => html`<span class="mismatch" key=${words}>✗ ${words}</span>`)}
         ${wanted !== alert.plate &&
