@@ -40,6 +40,7 @@ class Assumptions:
     node_cores: float = _assumed(32, "cores of one node")
     busy_share: float = _assumed(0.7, "of a node's cores that are kept busy in the busiest hour")
     spare_share: float = _assumed(0.1, "more nodes, at least one: one may die, one be maintained")
+    base_mib: float = _assumed(500, "memory of a pipeline without cameras, if one run is measured")
     cameras_per_gpu: float = _assumed(100, "streams of 1080p25 on one GPU; a goal, see bench gpu")
     camera_mbit_s: float = _assumed(4.0, "1080p25 in H.264 at a usual quality")
     passages_per_day: float = _assumed(10_000, "of one camera: a busy lane")
@@ -95,11 +96,12 @@ class Costs:
     """What one camera costs in its busiest time, from measured runs.
 
     ``part_cores``: of decoding, detection and reading alone; ``other_cores``: what the rest of the
-    path adds.
+    path adds. ``rss_mib``: of each camera, beside ``base_mib`` of the program itself.
     """
 
     part_cores: Mapping[str, float]
     other_cores: float
+    base_mib: float
     rss_mib: float
     passages_s: float
 
@@ -113,15 +115,16 @@ class Costs:
 class Comparison:
     """A measured point beside what the model says of it.
 
-    ``error``: predicted over measured cores, less 1. ``agrees``: within the tolerance; for an
-    overloaded point, that the model calls the machine full.
+    ``error``: predicted over measured cores, less 1; None for an overloaded point, of which nobody
+    knows what it would have taken. ``agrees``: within the tolerance; for an overloaded point, that
+    the model calls the machine full.
     """
 
     point: str
     cameras: int
     measured_cores: float
     predicted_cores: float
-    error: float
+    error: float | None
     overloaded: bool
     agrees: bool
 
@@ -154,33 +157,43 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Costs, assumptions, needs, and how the model fits what was measured."""
+    """Costs, assumptions with their reasons, needs, and how the model fits what was measured."""
 
     costs: Costs
     assumptions: Assumptions
+    reasons: Mapping[str, str]
     needs: tuple[Need, ...]
     comparisons: tuple[Comparison, ...]
 
 
 def model(
-    points: Sequence[Point], assumptions: Assumptions, sizes: Sequence[int] = SIZES
+    points: Sequence[Point],
+    assumptions: Assumptions,
+    sizes: Sequence[int] = SIZES,
+    reasons: Mapping[str, str] | None = None,
 ) -> Report:
     """What ``sizes`` cameras need, from measured points.
+
+    ``reasons``: of assumptions that have another value than the default.
 
     Raises:
         InputError: no point can be used: the machine was overloaded in all of them.
     """
-    costs = costs_of(points)
+    costs = costs_of(points, assumptions.base_mib)
     return Report(
         costs,
         assumptions,
+        assumptions.reasons() | dict(reasons or {}),
         tuple(need(cameras, costs, assumptions) for cameras in sizes),
         tuple(compare(costs, points)),
     )
 
 
-def costs_of(points: Sequence[Point]) -> Costs:
+def costs_of(points: Sequence[Point], base_mib: float = 500.0) -> Costs:
     """What one camera costs: the points that were not overloaded, weighted by their cameras.
+
+    Memory comes from all points, for it is bounded: from two sizes the line through them, from one
+    what is over ``base_mib``.
 
     Raises:
         InputError: there is none.
@@ -199,13 +212,26 @@ def costs_of(points: Sequence[Point]) -> Costs:
         for part, rate in units.items()
     }
     cores = sum(point.cores for point in used) / cameras
-    largest = max(used, key=lambda point: point.cameras)
+    base_mib, rss_mib = _memory(points, base_mib)
     return Costs(
         part_cores=parts,
         other_cores=max(cores - sum(parts.values()), 0.0),
-        rss_mib=largest.rss_mib / largest.cameras,
+        base_mib=base_mib,
+        rss_mib=rss_mib,
         passages_s=sum(point.passages_s for point in used) / cameras,
     )
+
+
+def _memory(points: Sequence[Point], base_mib: float) -> tuple[float, float]:
+    """Of the program, and of each camera, MiB."""
+    smallest = min(points, key=lambda point: point.cameras)
+    largest = max(points, key=lambda point: point.cameras)
+    if smallest.cameras == largest.cameras:
+        base_mib = min(base_mib, largest.rss_mib)
+        return base_mib, (largest.rss_mib - base_mib) / largest.cameras
+    each = (largest.rss_mib - smallest.rss_mib) / (largest.cameras - smallest.cameras)
+    each = max(each, 0.0)
+    return max(largest.rss_mib - each * largest.cameras, 0.0), each
 
 
 def compare(costs: Costs, points: Sequence[Point], tolerance: float = 0.25) -> list[Comparison]:
@@ -213,10 +239,12 @@ def compare(costs: Costs, points: Sequence[Point], tolerance: float = 0.25) -> l
     comparisons = []
     for point in points:
         predicted = point.cameras * costs.cores
-        error = predicted / point.cores - 1 if point.cores else math.inf
-        agrees = abs(error) <= tolerance
-        if point.overloaded:  # the clip could not be played: what it would have taken is unknown
+        error: float | None = None
+        if point.overloaded:
             agrees = predicted >= (1 - tolerance) * point.machine_cores
+        else:
+            error = predicted / point.cores - 1 if point.cores else math.inf
+            agrees = abs(error) <= tolerance
         comparisons.append(
             Comparison(
                 point.name,
@@ -254,7 +282,7 @@ def need(cameras: int, costs: Costs, given: Assumptions) -> Need:
         cameras_per_node=on_node,
         camera_gbit_s=cameras * given.camera_mbit_s / 1000,
         node_gbit_s=on_node * given.camera_mbit_s / 1000,
-        memory_gib_per_node=on_node * costs.rss_mib / 1024,
+        memory_gib_per_node=(costs.base_mib + on_node * costs.rss_mib) / 1024,
         passages_s=passages_s,
         redis_lookups_s=passages_s * given.readings,
         redis_mbit_s=passages_s * given.lookup_bytes * 8 / 1e6,

@@ -17,8 +17,7 @@ def as_json(report: Report) -> dict[str, Any]:
     return {
         "per_camera": {**asdict(report.costs), "cores": report.costs.cores},
         "assumptions": {
-            name: {"value": assumptions[name], "why": why}
-            for name, why in report.assumptions.reasons().items()
+            name: {"value": assumptions[name], "why": why} for name, why in report.reasons.items()
         },
         "needs": [asdict(one) for one in report.needs],
         "measured": [asdict(one) for one in report.comparisons],

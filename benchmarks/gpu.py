@@ -67,7 +67,9 @@ def measure(settings: Settings, progress: Progress) -> dict[str, Any]:
         record |= {"measured": device != "cpu", "device": bench.described()}
         if device == "cpu":
             record["reason"] = "not measured: a check of the code on CPU tensors"
-        progress("from the device's memory", 0.1)
+        progress("comparing", 0.1)
+        record["agreement"] = bench.agreement()
+        progress("from the device's memory", 0.2)
         record["from_memory"] = bench.from_memory(settings.seconds)
         progress("decoding", 0.4)
         record["decoding"] = bench.decoding(settings.seconds, settings.streams)
@@ -103,7 +105,7 @@ def lines(record: dict[str, Any]) -> list[str]:
     if "device" not in record:
         return [record["reason"]]
     device, memory, decoding = record["device"], record["from_memory"], record["decoding"]
-    end, cameras = record["end_to_end"], record["cameras"]
+    end, cameras, agreement = record["end_to_end"], record["cameras"], record["agreement"]
     nvdec = "NVDEC" if device["nvdec"] else "the CPU"
     said = [] if record["measured"] else [record["reason"]]
     return [
@@ -111,6 +113,8 @@ def lines(record: dict[str, Any]) -> list[str]:
         f"{device['name']}, torch {device['torch']}; pictures of "
         f"{device['picture'][0]} x {device['picture'][1]}, decoded by {nvdec}, "
         f"looked at as {device['input'][0]} x {device['input'][1]}",
+        f"{agreement['same_text']} of {agreement['plates']} plates get the same text as "
+        f"on the CPU, corners at most {agreement['corners_px']} px apart",
         f"from the device's memory: {memory['frames_per_s']:,} frames/s detected and read "
         f"({memory['plates_per_frame']} plates in each); {memory['detect_only_frames_per_s']:,} "
         f"detected alone; {memory['read_only_plates_per_s']:,} plates/s read alone",

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import torch
 from av.video.frame import VideoFrame
 
@@ -32,6 +34,8 @@ from pipeline.types import ImageBgr
 PICTURES = 128
 """Pictures that lie in the device's memory, where decoding is left out."""
 WARM_UP_S = 1.0
+COMPARED, SURE, NEAR_PX = 16, 0.5, 20.0
+"""Pictures that are compared; their plates count from this confidence on, and are one so near."""
 
 _IDLE_S = 0.002
 Stamped = tuple[ImageBgr, float]
@@ -60,9 +64,8 @@ class GpuBench:
         self._device = torch.device(device)
         self._fps, count = _rate_and_count(clip)
         wanted = min(PICTURES if on_gpu else 16, count)
-        every = max(1, count // wanted)
-        frames = islice(_frames(clip, self._decoder), 0, wanted * every, every)
-        self._pictures = [self._decoder.picture(frame) for frame in frames]
+        self._every = max(1, count // wanted)
+        self._pictures = self._some(self._decoder, wanted)
 
     def described(self) -> dict[str, Any]:
         """The device, and what it is given."""
@@ -79,6 +82,30 @@ class GpuBench:
             "picture": [width, height],
             "input": list(box.size),
             "batch": self._batch,
+        }
+
+    def agreement(self) -> dict[str, Any]:
+        """Whether this device says what the CPU says of the same frames, decoded there."""
+        count = COMPARED if self._device.type == "cuda" else 4
+        pictures = self._some(GpuDecoder("cpu"), count)
+        wanted = load_device_recogniser("cpu").recognise(pictures)
+        given = self._recogniser.recognise(self._pictures[:count])
+        same, apart_px = [], [0.0]
+        for (plates, _), (others, _) in zip(wanted, given, strict=True):
+            for plate in (one for one in plates if one.detection.confidence > SURE):
+                apart = {
+                    float(np.abs(o.detection.corners - plate.detection.corners).max()): o
+                    for o in others
+                }
+                nearest = min(apart, default=math.inf)
+                found = nearest < NEAR_PX
+                same.append(found and apart[nearest].read.text == plate.read.text)
+                apart_px += [nearest] if found else []
+        return {
+            "pictures": len(pictures),
+            "plates": len(same),
+            "same_text": sum(same),
+            "corners_px": max(apart_px),
         }
 
     def from_memory(self, seconds: float) -> dict[str, Any]:
@@ -118,6 +145,11 @@ class GpuBench:
             "latency_ms": quantiles_ms(done.latencies_s),
         }
 
+    def _some(self, decoder: GpuDecoder, count: int) -> list[ImageBgr]:
+        """Frames of the clip, evenly spread."""
+        frames = islice(_frames(self._clip, decoder), 0, count * self._every, self._every)
+        return [decoder.picture(frame) for frame in frames]
+
     def _batches(self) -> Iterator[list[Stamped]]:
         """Batches of the pictures in memory, for ever."""
         endless = cycle(self._pictures)
@@ -145,7 +177,7 @@ class GpuBench:
                     done.latencies_s += [now_s - due_s for _, due_s in waiting[1]]
             waiting = (job, batch) if job else None
             done.seconds = time.monotonic() - begins_s
-            if done.seconds >= seconds:
+            if done.frames and done.seconds >= seconds:
                 break
         if waiting is not None:
             recogniser.collect(waiting[0])

@@ -8,7 +8,7 @@ gets all its orders with every beat and answers with its report; what moves wher
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -19,7 +19,6 @@ from pipeline.cluster_records import (
     ClusterState,
     NodeReport,
     NodeState,
-    NodeStatus,
     Order,
     Orders,
     Tally,
@@ -28,8 +27,9 @@ from pipeline.cluster_records import (
 from pipeline.config import CheckpointSettings
 from pipeline.errors import ClusterError, ConfigError, ShutdownError
 from pipeline.events import Summary
-from pipeline.fleet import Fleet, Machine, Outcome, Question, Worker
+from pipeline.fleet import Fleet, Outcome
 from pipeline.health import Health
+from pipeline.members import Member
 from pipeline.node import node_settings, ordered_camera
 from pipeline.recognition import Listener, Told
 from pipeline.steering import NodeView, Steering
@@ -39,39 +39,8 @@ _BEAT_S = 0.3
 _LOOK_S = 0.5  # for nodes that come and go
 _TELL_S = 0.5  # others how things are
 _RETRY_S = 5.0
-_UNREACHABLE = 2  # refused connections in a row: no need to wait until the node counts as silent
 _STOP_GRACE_S = 3.0
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class _Member:
-    """One node as the leader knows it. Owned by the leader."""
-
-    machine: Machine
-    capacity: float
-    gpus: float
-    worker: Worker | None = None
-    asked: str | None = None
-    asked_s: float = 0.0
-    heard_s: float = 0.0
-    ready: bool = False
-    report: NodeReport | None = None
-    received: int = 0
-    unreachable: int = 0
-    before: Tally = field(default_factory=Tally)
-    restarts: int = 0
-    retry_at_s: float = 0.0
-    problem: str | None = None
-
-    @property
-    def tally(self) -> Tally:
-        return self.before + self.report.tally if self.report else self.before
-
-    def ask(self, what: Question, *arguments: object) -> None:
-        if self.worker is not None:
-            self.worker.ask(what, *arguments)
-            self.asked = what
 
 
 class Leader:
@@ -109,7 +78,7 @@ class Leader:
         self._health = health
         self._once = once
         self._clock = clock or SystemClock()
-        self._members: dict[str, _Member] = {}
+        self._members: dict[str, Member] = {}
         self._draining: frozenset[str] = frozenset()
         self._steering = Steering(
             [ordered_camera(camera) for camera in settings.cameras],
@@ -190,10 +159,12 @@ class Leader:
         """The cluster now."""
         now_s = self._clock.monotonic()
         cameras = self._steering.by_node()
-        nodes = tuple(
-            self._status(name, now_s, cameras.get(name, ())) for name in sorted(self._members)
-        )
-        return ClusterState(self._clock.now(), nodes, self._steering.places())
+        nodes = []
+        for name, member in sorted(self._members.items()):
+            mine = cameras.get(name, ())
+            weight = sum(map(self._steering.weight, mine))
+            nodes.append(member.status(self._state_of(member, now_s), now_s, mine, weight))
+        return ClusterState(self._clock.now(), tuple(nodes), self._steering.places())
 
     def stop(self) -> Summary:
         """Stop all nodes' pipelines in order; the second call changes nothing.
@@ -230,7 +201,7 @@ class Leader:
                 self._take(member, answer.value)
                 if answer.value.failure:
                     lost.append(f"{self._name(member)}: {answer.value.failure}")
-            elif _has_something(member.report):
+            elif member.has_something:
                 why = answer.problem if answer else "it does not answer"
                 lost.append(
                     f"{self._name(member)} did not end in order ({why}); what waits on its disk is "
@@ -271,14 +242,14 @@ class Leader:
             capacity = max(has.get("CPU", 0.0), 0.01) + cluster.gpu_weight * gpus
             if member is None:
                 _log.info("node joins", node=machine.name, capacity=capacity)
-                self._members[machine.name] = _Member(machine, capacity, gpus)
+                self._members[machine.name] = Member(machine, capacity, gpus)
             elif member.machine.id != machine.id:
                 _log.info("node is back", node=machine.name)
                 if member.machine.alive:
                     self._bury(member)
                 member.machine, member.capacity, member.gpus = machine, capacity, gpus
 
-    def _hear(self, member: _Member) -> None:
+    def _hear(self, member: Member) -> None:
         """Take what has come from a node since the last time."""
         answer = member.worker.answer() if member.worker and member.asked else None
         if answer is None:
@@ -309,7 +280,7 @@ class Leader:
                 )
                 self._bury(member)
 
-    def _has_started(self, member: _Member, problem: str | None) -> None:
+    def _has_started(self, member: Member, problem: str | None) -> None:
         member.problem = problem
         if problem is None:
             member.ready, member.heard_s = True, self._clock.monotonic()
@@ -322,7 +293,7 @@ class Leader:
                 + "\n".join(f"{self._name(one)}: {one.problem}" for one in members)
             )
 
-    def _take(self, member: _Member, report: NodeReport) -> None:
+    def _take(self, member: Member, report: NodeReport) -> None:
         """Take a node's report, and pass its new events on."""
         member.heard_s, member.unreachable = self._clock.monotonic(), 0
         member.report = replace(report, events=())
@@ -339,7 +310,7 @@ class Leader:
                 self._hits.is_new(record.id, record.revision)
                 self._listener.on_hit(record)
 
-    def _bury(self, member: _Member) -> None:
+    def _bury(self, member: Member) -> None:
         """A node's pipeline is no more: say what that means, and begin anew with the node."""
         report = member.report
         if report is not None:
@@ -360,7 +331,7 @@ class Leader:
         member.ready, member.received, member.unreachable = False, 0, 0
         member.retry_at_s = self._clock.monotonic() + (_RETRY_S if member.problem else 0.0)
 
-    def _revive(self, member: _Member, now_s: float) -> None:
+    def _revive(self, member: Member, now_s: float) -> None:
         """Have a pipeline on every node."""
         cluster = self._settings.cluster
         if member.asked == "start":
@@ -376,39 +347,13 @@ class Leader:
             member.ask("start", settings, self._once)
             member.asked_s = now_s
 
-    def _state_of(self, member: _Member, now_s: float) -> NodeState:
-        if not member.machine.alive:
-            return NodeState.LOST
-        report = member.report
-        if not member.ready or report is None:
-            return NodeState.STARTING
-        silent = now_s - member.heard_s > self._settings.cluster.silent_after_s
-        if silent or member.unreachable >= _UNREACHABLE:
-            return NodeState.SILENT
+    def _state_of(self, member: Member, now_s: float) -> NodeState:
         name = member.machine.name
-        if name not in self._draining:
-            return NodeState.READY
-        busy = report.cameras or report.waiting_passages or report.waiting_hits
-        return NodeState.DRAINING if busy or self._ordered.get(name) else NodeState.DRAINED
-
-    def _status(self, name: str, now_s: float, cameras: tuple[str, ...]) -> NodeStatus:
-        member = self._members[name]
-        report = member.report
-        problems = dict(report.problems) if report else {}
-        if member.problem:
-            problems["pipeline"] = member.problem
-        return NodeStatus(
-            node=name,
-            state=self._state_of(member, now_s),
-            capacity=member.capacity,
-            load=round(sum(map(self._steering.weight, cameras)) / member.capacity, 4),
-            cameras=cameras,
-            heard_s_ago=round(now_s - member.heard_s, 2) if member.heard_s else None,
-            waiting_passages=report.waiting_passages if report else 0,
-            waiting_hits=report.waiting_hits if report else 0,
-            restarts=member.restarts,
-            tally=member.tally,
-            problems=problems,
+        return member.state(
+            now_s,
+            self._settings.cluster.silent_after_s,
+            draining=name in self._draining,
+            has_orders=bool(self._ordered.get(name)),
         )
 
     def _say(self, state: ClusterState) -> None:
@@ -448,15 +393,8 @@ class Leader:
         return ", ".join(f"{amount:g} {what}" for what, amount in needs.items() if amount)
 
     @staticmethod
-    def _name(member: _Member) -> str:
+    def _name(member: Member) -> str:
         return f"node {member.machine.name}"
-
-
-def _has_something(report: NodeReport | None) -> bool:
-    """Whether a node that does not answer any more had something to lose."""
-    if report is None:
-        return False
-    return bool(report.cameras or report.waiting_passages or report.waiting_hits)
 
 
 def check_settings(settings: CheckpointSettings) -> None:

@@ -28,8 +28,8 @@ _FLOOR = 5.0  # grey levels by which a quiet cell must change
 _NOISE_FACTOR = 5.0
 _LOUDEST = 3.0  # median change of all cells from which the whole picture counts as changed
 _CELLS = 2  # changed cells that make motion
-_RESTLESS = 0.12  # share of frames of an empty lane in which a cell changes, from which it is deaf
-_RESTLESS_MEMORY = 0.04  # weight of the newest frame in that share
+_RESTLESS = 0.1  # share of frames of an empty lane in which a cell changes, from which it is deaf
+_RESTLESS_MEMORY = 0.01  # weight of the newest frame in that share: learnt in some 15 s
 _MOST_DEAF = 0.05  # share of all cells that may be deaf; beyond it, none is
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import ExitStack
+from datetime import timedelta
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -27,6 +28,8 @@ from pipeline.camera import CameraStatus, fault
 from pipeline.clock import Clock, SystemClock
 from pipeline.config import AlertSettings, CheckpointSettings, Role
 from pipeline.console.beside import Console
+from pipeline.console.imports import FOLDER as IMPORTS
+from pipeline.console.imports import KEPT, PlannedImports
 from pipeline.console.server import ConsoleServer
 from pipeline.errors import AlertServiceError, ConfigError, ShutdownError
 from pipeline.events import Summary
@@ -141,6 +144,8 @@ class Runtime:
             self._relay.check()
         if self._service:
             self.health.report("alert service", self._service.problem)
+        if self._console:
+            self.health.report("console", self._console.server.problem)
 
     def stop(self) -> Summary:
         """Shut down in order within the configured deadline; the second call changes nothing.
@@ -240,6 +245,9 @@ class Runtime:
             entries = OldEntries(redis, settings.watchlist.key_prefix, watchlist)
             days = settings.retention.entries_days
             remote.append(RemoteSweep("watchlist entries", days, entries, _LIST_SWEPT_EVERY_S))
+            remote.append(RemoteSweep("watchlist drafts", days, watchlist.drafts))
+            planned = PlannedImports(settings.data_dir / IMPORTS)
+            remote.append(RemoteSweep("planned imports", KEPT / timedelta(days=1), planned))
         self._sweeper = Sweeper(
             settings.retention,
             settings.audit.keep_days,

@@ -7,7 +7,7 @@ the entry's authoriser; it then goes on the list under the draft's id.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -100,6 +100,14 @@ class Drafts:
         """Forget a draft; False if there was none."""
         with redis_errors(self._client):
             return bool(self._client.hdel(self._key, entry_id))
+
+    def due(self, before: datetime) -> list[str]:
+        """Ids of the drafts that were written before that time."""
+        return [draft.entry.id for draft in self.all() if draft.at < before]
+
+    def delete(self, due: Sequence[str]) -> int:
+        """Forget drafts; how many those were."""
+        return sum(self.drop(entry_id) for entry_id in due)
 
 
 def _parsed(value: bytes) -> Draft:

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.display import KIND_STYLES, RETRACTED_STYLE, meaning, percent, plate_text
-from pipeline.types import Alert, Hit, NamedBy, ReviewState
+from pipeline.types import Alert, Hit, MatchKind, NamedBy, ReviewState
 from watchlist.patterns import is_pattern
 
 _PRIORITY_STYLES: Final = {1: "bold white on #b00020", 2: "bold #e65100", 3: "", 4: "dim"}
@@ -18,12 +18,14 @@ _REVIEW_STYLES: Final = {
     ReviewState.CONFIRMED: "bold white on #2e7d32",
     ReviewState.REJECTED: "bold white on #616161",
 }
+_KIND_SHAPES: Final = {MatchKind.EXACT: "▲", MatchKind.POSSIBLE: "△", MatchKind.PARTIAL: "◇"}
+"""As in the console, so that kinds are told apart without their colours."""
 _OLD_LIST_S: Final = 300.0
 _WIDE: Final = (
     ("time", 10),
     ("camera / lane", 16),
     ("plate", 11),
-    ("match", 18),
+    ("match", 20),
     ("prio", 4),
     ("wanted for / what to do", 24),
     ("state", 16),
@@ -80,7 +82,7 @@ def _cells(alert: Alert) -> tuple[Text, ...]:
         _when(alert),
         _where(alert.hit),
         _plate(alert.hit),
-        _match(alert.hit),
+        _match(alert.hit, " "),
         _priority(entry.priority),
         wanted,
         _state(alert),
@@ -95,7 +97,7 @@ def _narrow_cells(alert: Alert) -> tuple[Text, ...]:
     return (
         Text("\n").join((_when(alert), _where(alert.hit))),
         _plate(alert.hit),
-        _match(alert.hit),
+        _match(alert.hit, "\n"),
         wanted,
         _state(alert),
     )
@@ -146,14 +148,15 @@ def _differences(wanted: str, seen: str) -> Text:
     return cell
 
 
-def _match(hit: Hit) -> Text:
-    cell = Text(f" {hit.kind.value.upper()} ", style=KIND_STYLES[hit.kind])
-    cell.append(f" {percent(hit.probability)}", style="bold default on default")
+def _match(hit: Hit, before_percent: str) -> Text:
+    label = f" {_KIND_SHAPES[hit.kind]} {hit.kind.value.upper()} "
+    cell = Text(label, style=KIND_STYLES[hit.kind])
+    cell.append(f"{before_percent}{percent(hit.probability)}", style="bold default on default")
     if rests_on := meaning(hit):
         cell.append(f"\n{rests_on}", style="not bold default on default")
     for name in hit.mismatches:
         seen, wanted = getattr(hit.passage, name, None), getattr(hit.entry, name, None)
-        told = f"{seen}, wanted {wanted}" if seen and wanted else name
+        told = f"seen {seen}, wanted {wanted}" if seen and wanted else name
         cell.append(f"\n✗ {told.replace('_', ' ')}", style="bold #e65100 on default")
     return cell
 

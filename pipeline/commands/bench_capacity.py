@@ -70,11 +70,15 @@ def capacity(
     from benchmarks import capacity_files
 
     points = [bench.read_point(path) for path in measured]
-    assumptions = bench.Assumptions()
-    if data_dir is not None:
-        assumptions = replace(assumptions, **bench.measured_bytes(data_dir))
-    assumptions = replace(assumptions, **_assumed(assume or [], assumptions.reasons()))
-    report = bench.model(points, assumptions, tuple(cameras or bench.SIZES))
+    measured_bytes = bench.measured_bytes(data_dir) if data_dir is not None else {}
+    given = _assumed(assume or [], bench.Assumptions().reasons())
+    reasons = dict.fromkeys(measured_bytes, f"measured: {data_dir}") | dict.fromkeys(given, "given")
+    report = bench.model(
+        points,
+        replace(bench.Assumptions(), **measured_bytes | given),
+        tuple(cameras or bench.SIZES),
+        reasons,
+    )
     record = capacity_files.as_json(report)
     if as_json:
         print(json.dumps(record, ensure_ascii=False), flush=True)
@@ -132,7 +136,7 @@ def _print(report: Report, console: Console) -> None:
             str(run.cameras),
             f"{run.measured_cores:.2f}",
             f"{run.predicted_cores:.2f}",
-            f"{run.error:+.0%}",
+            "–" if run.error is None else f"{run.error:+.0%}",
             f"{said}, overloaded" if run.overloaded else said,
         )
     console.print(checks)
@@ -140,6 +144,6 @@ def _print(report: Report, console: Console) -> None:
     assumed.box = box.SIMPLE_HEAD
     for heading in ("name", "value", "why"):
         assumed.add_column(heading, justify="right" if heading == "value" else "left")
-    for name, why in report.assumptions.reasons().items():
+    for name, why in report.reasons.items():
         assumed.add_row(name, f"{getattr(report.assumptions, name):g}", why)
     console.print(assumed)

@@ -103,6 +103,8 @@ def run(
         roles = tuple(role for role in settings.roles if role is not Role.CONSOLE)
         settings = settings.model_copy(update={"roles": roles})
     if cluster is not None:
+        if config_file is None:
+            raise ConfigError("--cluster takes its cameras from a file: --config FILE")
         from pipeline.commands.cluster import play_over  # only here: it needs Ray
 
         play_over(settings, cluster, as_json=as_json, once=once)

@@ -15,6 +15,7 @@ from pipeline import events
 from pipeline.camera import CameraStatus, fault
 from pipeline.console.context import ANY_ROLE, context_of, not_found, require_role
 from pipeline.console.link import link_of
+from pipeline.console.passages_shown import masked
 from pipeline.console.views import record_view
 from pipeline.convert_status import status_from_pb
 
@@ -46,7 +47,7 @@ async def cameras(request: Request) -> Response:
 
 
 def camera_json(camera: CameraStatus, problem: str | None) -> dict[str, Any]:
-    """One camera; ``problem``: what is wrong with it."""
+    """One camera; ``problem``: what is wrong with it. The plate is masked: nobody looks for it."""
     passage = camera.last_passage
     return {
         "name": camera.camera,
@@ -70,7 +71,7 @@ def camera_json(camera: CameraStatus, problem: str | None) -> dict[str, Any]:
         "last_passage": None
         if passage is None
         else {
-            "plate": passage.plate,
+            "plate": masked(passage.plate) if passage.plate else None,
             "plate_class": passage.plate_class.value if passage.plate_class else None,
             "at": passage.ended_at.isoformat(),
         },

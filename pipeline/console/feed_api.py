@@ -16,12 +16,13 @@ import contextlib
 import json
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import anyio
 import grpc
 import structlog
 from anyio.abc import TaskGroup
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from sse_starlette.sse import SendTimeoutError
 from starlette.concurrency import run_in_threadpool
@@ -34,7 +35,7 @@ from checkpoint.v1 import alerts_pb2 as pb
 from pipeline import events
 from pipeline.alerts.channel import Backoff
 from pipeline.console.alerts_api import alert_json
-from pipeline.console.context import ANY_ROLE, invalid, require_role
+from pipeline.console.context import ANY_ROLE, ApiError, invalid, require_role
 from pipeline.console.link import link_of, refusal
 from pipeline.console.login import doors_of
 from pipeline.console.views import record_view
@@ -166,12 +167,11 @@ async def feed(request: Request) -> Response:
 
     async def follow() -> None:
         async with contextlib.aclosing(follower.events()) as happens:
-            with contextlib.suppress(anyio.BrokenResourceError):  # nobody listens any more
-                async for event in happens:
-                    await told.send(event)
+            async for event in happens:
+                await told.send(event)
 
     async def watch() -> None:
-        """Until the console stops or the session ends."""
+        """Until the console stops, the session ends, or a view of it cannot be recorded."""
         while True:
             with anyio.move_on_after(_LOOK_S):
                 await stopping.wait()
@@ -179,7 +179,11 @@ async def feed(request: Request) -> Response:
             if not await run_in_threadpool(sessions.lasts, session):
                 await told.send(_event("logout", {"message": "the session is over"}))
                 return
-            await record_view(request, "console.feed", "alerts")
+            try:
+                await record_view(request, "console.feed", "alerts")
+            except ApiError as error:
+                await told.send(_event("state", {"live": False, "problem": str(error)}))
+                return
 
     async def push() -> None:
         async with told, anyio.create_task_group() as tasks:
@@ -187,6 +191,7 @@ async def feed(request: Request) -> Response:
                 tasks.start_soon(_until, one, tasks)
 
     return _Events(
+        told,
         telling,
         data_sender_callable=push,
         ping=_PING_S,
@@ -199,6 +204,15 @@ async def feed(request: Request) -> Response:
 class _Events(EventSourceResponse):
     """Cuts a browser that takes nothing, at once and without waiting for what it has not taken."""
 
+    def __init__(
+        self,
+        told: MemoryObjectSendStream[ServerSentEvent],
+        telling: MemoryObjectReceiveStream[ServerSentEvent],
+        **how: Any,
+    ) -> None:
+        super().__init__(telling, **how)
+        self._ends = told, telling
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
@@ -207,11 +221,13 @@ class _Events(EventSourceResponse):
             scope.get("checkpoint.abort", lambda: None)()
             await anyio.sleep(_GONE_S)  # until the server knows that the browser has gone
         finally:
-            await cast(Any, self.body_iterator).aclose()
+            for end in self._ends:
+                end.close()
 
 
 async def _until(work: Callable[[], Awaitable[None]], tasks: TaskGroup) -> None:
-    await work()
+    with contextlib.suppress(anyio.BrokenResourceError):  # the browser has gone
+        await work()
     tasks.cancel_scope.cancel()
 
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -25,8 +25,9 @@ from watchlist.entry import from_json, iso, to_json
 from watchlist.importer import ImportPlan
 from watchlist.tables import plan_records
 
+FOLDER: Final = "imports"
+"""Below the data folder."""
 KEPT: Final = timedelta(hours=1)
-_MOST: Final = 20
 _ENDING: Final = ".plan"
 
 
@@ -63,8 +64,8 @@ class PlannedImports:
     def keep(
         self, plan: ImportPlan, *, by: str, file: str, sha256: str, now: datetime
     ) -> PlannedImport:
-        """Write down a plan; those that are too old or too many are forgotten."""
-        self._sweep(now)
+        """Write down a plan; those that are too old are forgotten."""
+        self.delete(self.due(now - KEPT))
         head = {
             "by": by,
             "at": iso(now),
@@ -131,6 +132,16 @@ class PlannedImports:
         """Forget a plan."""
         self._path(digest).unlink(missing_ok=True)
 
+    def due(self, before: datetime) -> list[Path]:
+        """Files that were written before that time."""
+        return [path for path in self._folder.glob("*") if _changed(path) < before.timestamp()]
+
+    def delete(self, due: Sequence[Path]) -> int:
+        """Delete files; how many those were."""
+        for path in due:
+            path.unlink(missing_ok=True)
+        return len(due)
+
     def spool(self, suffix: str = "") -> Path:
         """A new file of mode 600 in the folder; whoever asks takes it away again."""
         try:
@@ -154,18 +165,6 @@ class PlannedImports:
             raise _gone()
         return self._folder / (digest + _ENDING)
 
-    def _sweep(self, now: datetime) -> None:
-        try:
-            files = sorted(
-                (path.stat().st_mtime, path) for path in self._folder.glob("*") if path.is_file()
-            )
-        except OSError:
-            return
-        oldest = (now - KEPT).timestamp()
-        for place, (changed, path) in enumerate(reversed(files)):
-            if changed < oldest or (place >= _MOST and path.suffix == _ENDING):
-                path.unlink(missing_ok=True)
-
     def _explained(self, error: OSError) -> InputError:
         return InputError(f"{self._folder}: cannot be written: {error.strerror}; free space there")
 
@@ -184,6 +183,13 @@ def _changes(plan: ImportPlan, now: datetime) -> Iterator[dict[str, Any]]:
 
 def _head(head: dict[str, Any], digest: str) -> PlannedImport:
     return PlannedImport(digest=digest, **{**head, "at": datetime.fromisoformat(head["at"])})
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:  # it has gone meanwhile
+        return float("inf")
 
 
 def _gone() -> WatchlistError:

@@ -134,7 +134,8 @@ def log_in(request: Request, body: Credentials) -> Response:
 
 def log_in_once(request: Request) -> Response:
     """A session for who has the link that the program printed; then on to the page."""
-    if request.method != "GET":  # a program that looks at links must not use them up
+    elsewhere = request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
+    if request.method != "GET" or elsewhere:  # who looks at links must not use them up
         return RedirectResponse("/#/login", 303)
     address = address_key(request.scope)
     doors = doors_of(request)

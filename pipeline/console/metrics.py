@@ -1,4 +1,4 @@
-"""``GET /metrics``: what this process counts, for Prometheus; docs/console.md lists it.
+"""``GET /metrics``: what this process counts, for Prometheus; docs/figures.md lists it.
 
 Read from what the modules count anyhow, at the moment of the request. No label holds a plate, a
 person or anything else without bound: cameras, categories and files are those of the
@@ -33,6 +33,7 @@ from pipeline.audit_files import read_anchor
 from pipeline.camera import CameraState, CameraStatus
 from pipeline.clock import Clock
 from pipeline.console.context import ConsoleContext, context_of, session_of
+from pipeline.console.metrics_cluster import cluster_metrics
 from pipeline.errors import CheckpointError
 from pipeline.histogram import Distribution
 from pipeline.meters import Counts
@@ -69,6 +70,7 @@ class ConsoleCollector(Collector):
         yield from self._watchlist()
         yield from self._data()
         yield from self._health()
+        yield from cluster_metrics()
 
     def _alerts(self, counts: Counts) -> Iterator[Metric]:
         known = self._context.settings.watchlist.categories

@@ -78,6 +78,13 @@ class ConsoleServer:
         """Where the link that counts now stands."""
         return self._context.settings.data_dir / LINK_FILE
 
+    @property
+    def problem(self) -> str | None:
+        """What keeps the console from being reached; None if nothing does."""
+        if self._thread is None or not self._thread.is_alive():
+            return "the console does not run; the log says why"
+        return None
+
     def start(self) -> str:
         """Start serving; returns the bound address (``host:port``, the port chosen if 0).
 

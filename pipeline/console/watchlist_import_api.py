@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from pipeline.console.context import context_of, invalid, reading, session_of
-from pipeline.console.imports import PlannedImport, PlannedImports, planned_record
+from pipeline.console.imports import FOLDER, PlannedImport, PlannedImports, planned_record
 from pipeline.console.watchlist_api import acting_of
 from pipeline.errors import InputError, WatchlistError
 from pipeline.governed import EDITORS, KEEPERS, Acting
@@ -32,8 +32,6 @@ from watchlist.snapshot import take
 
 _log = structlog.get_logger(__name__)
 
-IMPORTS: Final = "imports"
-"""Below the data folder: planned imports, for an hour."""
 _SHOWN: Final = 100
 _LARGEST_PAGE: Final = 500
 _MOST_COMPARED: Final = 20_000
@@ -206,7 +204,7 @@ def _plan(request: Request, file: UploadFile, reason: str, case: str) -> Respons
 
 
 def _imports(request: Request) -> PlannedImports:
-    return PlannedImports(context_of(request).settings.data_dir / IMPORTS)
+    return PlannedImports(context_of(request).settings.data_dir / FOLDER)
 
 
 def _own(request: Request, acting: Acting, digest: str) -> PlannedImport:

@@ -49,6 +49,7 @@ class ConsoleRig:
         checkpoint: str = "辽宁 G1 山海关",
         cameras: Callable[[], Sequence[CameraStatus]] = tuple,
         still: Callable[[str], bytes | None] = lambda name: None,
+        session_hours: float = 12.0,
     ) -> None:
         self.folder = folder
         self.clock = SystemClock()
@@ -62,7 +63,7 @@ class ConsoleRig:
             data_dir=folder,
             access=AccessSettings(required=True),
             alerts=AlertSettings(listen="127.0.0.1:0"),
-            console=ConsoleSettings(listen=f"127.0.0.1:{free_port()}"),
+            console=ConsoleSettings(listen=f"127.0.0.1:{free_port()}", session_hours=session_hours),
         )
         self.tokens = TokenStore(folder / "access.sqlite", self.clock)
         self.token_of = {

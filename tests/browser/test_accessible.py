@@ -108,8 +108,7 @@ def test_the_whole_way_by_keyboard(rig: ConsoleRig, look: Look) -> None:
     expect(page.locator(".seen--yes")).to_have_count(2)
     page.wait_for_timeout(700)
     page.keyboard.press("r")
-    focused = "document.activeElement.closest('.decide') !== null"
-    page.wait_for_function(focused)
+    expect(page.locator(".decide input").first).to_be_focused()
     page.keyboard.press("Escape")
     expect(page.locator(".decide")).to_have_count(0)
     page.keyboard.press("n")

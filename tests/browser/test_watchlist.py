@@ -134,7 +134,7 @@ def test_a_list_is_imported_exactly_as_shown(rig: ConsoleRig, look: Look, tmp_pa
     page.fill("#import-reason", "weekly list")
     page.click("dialog[open] .button--primary")
     expect(page.locator("tr[data-change=add]")).to_have_count(2)
-    expect(page.locator(".watchlist__bad li")).to_contain_text("line 4")
+    expect(page.locator(".watchlist__bad li")).to_contain_text("line 4: Plate: is no plate")
     expect(page.locator("dialog[open]")).to_contain_text(NASTY)
     assert page.locator("dialog[open] tbody img").count() == 0
     assert serious(page) == []

@@ -56,6 +56,7 @@ def test_a_clip_that_is_none_is_said(tmp_path, capsys) -> None:
 
 @with_torch
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_every_part_runs_on_cpu_tensors(tmp_path, capsys) -> None:
     out = tmp_path / "gpu.json"
     small = ["--seconds", "0.5", "--streams", "2", "--cameras", "1", "--batch", "2"]
@@ -66,9 +67,12 @@ def test_every_part_runs_on_cpu_tensors(tmp_path, capsys) -> None:
     assert "CPU tensors" in record["reason"]
     assert record["device"]["input"] == [640, 384]
     assert record["device"]["nvdec"] is False
+    agreement = record["agreement"]
+    assert agreement["plates"] == agreement["same_text"] > 0
+    assert agreement["corners_px"] < 0.01
     memory, decoding = record["from_memory"], record["decoding"]
     assert memory["frames_per_s"] > 0
-    assert 0.5 < memory["plates_per_frame"] < 3
+    assert 0 < memory["plates_per_frame"] < 3
     assert memory["detect_only_frames_per_s"] > 0
     assert memory["read_only_plates_per_s"] > 0
     assert decoding["frames_per_s"] > 0

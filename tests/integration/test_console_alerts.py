@@ -390,3 +390,21 @@ def test_a_quiet_feed_says_that_it_is_still_there(
     with rig.person("Wang") as browser, browser.feed() as feed:
         feed.next("state")
         assert next(line for line in feed.lines if line).startswith(": still here")
+
+
+def test_a_feed_whose_view_cannot_be_recorded_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.console.views._AGAIN_S", 0.5)
+    monkeypatch.setattr("pipeline.console.feed_api._LOOK_S", 0.2)
+    with running_console(tmp_path) as rig, rig.person("Wang") as browser, browser.feed() as feed:
+        feed.next("state")
+        for name in ("audit.sqlite", "audit.sqlite-wal", "audit.sqlite-shm"):
+            (tmp_path / name).unlink()
+        (tmp_path / "audit.sqlite").mkdir()
+        ended = feed.next("state")
+        assert ended.data["live"] is False
+        assert "audit" in ended.data["problem"]
+        with pytest.raises(AssertionError, match="ended"):
+            feed.next()
+        assert browser.get("/api/feed").status_code == 503

@@ -197,6 +197,8 @@ def test_the_link_logs_in_once_and_is_then_another(tmp_path: Path) -> None:
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         path = link.removeprefix(rig.server.url.rstrip("/"))
         assert "set-cookie" not in browser.client.head(path).headers
+        elsewhere = {"Sec-Fetch-Site": "cross-site"}
+        assert "set-cookie" not in browser.get(path, headers=elsewhere).headers
         answer = browser.get(path)
         assert (answer.status_code, answer.headers["location"]) == (303, "/")
         assert answer.headers["referrer-policy"] == "no-referrer"
@@ -304,6 +306,18 @@ def test_without_a_configured_port_a_free_one_is_found(tmp_path: Path) -> None:
             link = runtime.console.login_url
             assert link is not None
             assert httpx.get(link, trust_env=False).status_code == 303
+
+
+def test_a_console_that_has_failed_is_in_health(tmp_path: Path) -> None:
+    with running_console(tmp_path) as rig:
+        rig.runtime.check()
+        assert "console" not in rig.runtime.health.problems()
+        server = rig.server._server
+        assert server is not None
+        server.should_exit = True
+        wait_until(lambda: rig.server.problem is not None, 10.0)
+        rig.runtime.check()
+        assert "console" in rig.runtime.health.problems()
 
 
 def test_serve_names_the_links_file_where_nobody_sees_the_terminal(tmp_path: Path) -> None:

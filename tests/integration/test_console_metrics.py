@@ -248,3 +248,14 @@ def test_dashboard_and_rules_ask_for_metrics_and_labels_that_exist(
         labels = set(re.findall(r"(\w+)\s*(?:=~|!=|=)", matchers)) - {"instance"}
         if samples[name]:
             assert labels <= samples[name], name
+
+
+def test_every_metric_stands_in_the_documentation(rig: ConsoleRig) -> None:
+    text = (ROOT / "docs" / "figures.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"`(checkpoint_[a-z_]+)`", text))
+    exposed = {
+        f"{family.name}_total" if family.type == "counter" else family.name
+        for family in families(busy(rig)).values()
+    }
+    assert exposed <= told
+    assert told - exposed == {"checkpoint_passages_kept"}  # this process keeps none

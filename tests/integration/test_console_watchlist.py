@@ -14,6 +14,7 @@ import pytest
 from openpyxl import Workbook, load_workbook
 
 from pipeline.access import AccessRole
+from pipeline.console.imports import FOLDER, PlannedImports
 from tests.support import watchlists
 from tests.support.console import Browser, ConsoleRig, running_console
 from watchlist.columns import COLUMNS
@@ -409,3 +410,38 @@ def test_terms_say_what_fields_may_be(viewer: Browser) -> None:
     told = viewer.get("/api/watchlist/terms").json()
     assert told["categories"]["stolen"] == 400
     assert "blue" in told["plate_classes"]
+
+
+def test_drafts_and_planned_imports_are_deleted_in_time(
+    rig: ConsoleRig, editor: Browser, approver: Browser, watchlist: Watchlist
+) -> None:
+    old = draft(editor, plate="辽A20010")
+    upload(editor, sheet({"plate": "辽B30040"}))
+    imports = PlannedImports(rig.settings.data_dir / FOLDER)
+    now = datetime.now(UTC)
+    assert imports.due(now - timedelta(minutes=30)) == []
+    assert old["id"] not in watchlist.drafts.due(now - timedelta(minutes=30))
+    due = watchlist.drafts.due(now + timedelta(minutes=1))
+    assert old["id"] in due
+    assert watchlist.drafts.delete(due) == len(due) > 0
+    assert watchlist.drafts.all() == []
+    assert imports.delete(imports.due(now + timedelta(minutes=1))) > 0
+    assert list((rig.settings.data_dir / FOLDER).iterdir()) == []
+
+
+def test_who_has_the_one_time_link_may_act_for_somebody(tmp_path: Path) -> None:
+    with running_console(tmp_path, required=False) as rig, rig.browser() as browser:
+        link = rig.server.login_url
+        assert link is not None
+        assert browser.get(link[link.index("/login") :]).status_code == 303
+        browser.know(browser.get("/api/me").json())
+        entry = draft(browser)
+        alone = browser.post(f"/api/watchlist/{entry['id']}/approve")
+        assert "somebody else must approve" in error(alone)["message"]
+        named = browser.post(f"/api/watchlist/{entry['id']}/approve", {"authoriser": "Wang"})
+        assert named.status_code == 200, named.text
+        assert named.json()["entry"]["authoriser"] == "Wang"
+        record = rig.audited("watchlist.approve")[-1]
+        assert '"for": "Wang"' in record.details
+        gone = browser.post(f"/api/watchlist/{entry['id']}/cancel", {**WHY, "by": "Li"})
+        assert gone.json()["entry"]["cancelled"]["by"] == "Li"

@@ -59,7 +59,7 @@ def mirrored(frames: Iterable[ImageBgr]) -> Iterator[ImageBgr]:
 
 
 def write(path: Path, frames: Iterable[ImageBgr], *, layers: bool = False) -> Path:
-    """Encode frames as H.264 with a sensor's noise and a clock; ``layers``: see benchmarks.clips.
+    """Encode frames as H.264 with a sensor's noise; ``layers``: see benchmarks.clips.
 
     The noise differs from frame to frame, so that no encoder can skip a still road.
     """
@@ -76,9 +76,6 @@ def write(path: Path, frames: Iterable[ImageBgr], *, layers: bool = False) -> Pa
             top, left = (int(value) for value in rng.integers(0, 40, 2))
             noise = grain[number % 2, top : top + height, left : left + width]
             image = np.clip(frame.astype(np.int16) + noise, 0, 255).astype(np.uint8)
-            text = f"2026-03-01 08:{number // FPS // 60:02d}:{number // FPS % 60:02d}"
-            for shade, width in (((20, 20, 20), 4), ((240, 240, 240), 1)):
-                cv2.putText(image, text, (16, 700), cv2.FONT_HERSHEY_SIMPLEX, 0.75, shade, width)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
         container.mux(stream.encode())
     return path

@@ -22,6 +22,7 @@ from pipeline.rtsp_server import RtspServer
 from tests.integration.alerts_support import RedisServer
 from tests.support.program import Event, Program, checkpoint, events
 from tests.support.ray_cluster import RayCluster, pipeline_pid, require_ray
+from tests.support.redis_servers import free_port
 from tests.support.rtsp_server import require_rtsp
 
 TRUTH = json.loads(CLIP.with_suffix(".json").read_text(encoding="utf-8"))
@@ -55,7 +56,7 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 def configure(
-    folder: Path, redis: RedisServer, sources: Sequence[str], more: str = "", fps: float = 4.0
+    folder: Path, redis: RedisServer, sources: Sequence[str], port: int = 0, fps: float = 4.0
 ) -> Path:
     """A checkpoint.toml whose cameras drop no frame for being late, with one plate on its list."""
     file = folder / "checkpoint.toml"
@@ -65,10 +66,10 @@ def configure(
     )
     file.write_text(
         f'data_dir = "{folder / "var"}"\nroles = ["recognise", "alerts"]\n'
-        '[alerts]\nlisten = "127.0.0.1:0"\n'
+        f'[alerts]\nlisten = "127.0.0.1:{port}"\n'
         f'[watchlist]\nredis_url = "unix://{redis.socket}"\n'
         "[recognition]\nthreads = 1\nmailbox_frames = 400\nstaleness_s = 60.0\n"
-        f"[cluster]\ncpus = 0.5\nsilent_after_s = 30.0\n{more}\n{cameras}",
+        f"[cluster]\ncpus = 0.5\nsilent_after_s = 30.0\n{cameras}",
         encoding="utf-8",
     )
     done = checkpoint(
@@ -107,7 +108,8 @@ def assert_follows_the_clip(passages: Sequence[Event], summary: Event) -> None:
     reasons that have nothing to do with the cluster. The summary counts the frames.
     """
     frames = summary["frames"]
-    if frames["dropped"].get("overload", 0) > 0.02 * frames["recognised"]:
+    dropped = sum(n for cause, n in frames["dropped"].items() if cause not in ("moved", "shutdown"))
+    if dropped > 0.1 * frames["recognised"]:
         return
     plates = [passage["plate"] for passage in passages]
     assert set(plates) <= set(PLATES), plates
@@ -206,6 +208,40 @@ def test_a_pipeline_dies_and_files_are_read_to_their_end(
     wanted = {p["id"] for n in names for p in told(program.events, n) if p["plate"] == WANTED}
     assert {hit["passage"] for hit in program.hits()} == wanted
     assert len(wanted) >= len(names)
+
+
+def test_the_leader_dies_and_the_nodes_go_on(
+    tmp_path: Path, ray_cluster: RayCluster, redis_server: RedisServer
+) -> None:
+    """The next leader finds the pipelines at work, and hears what it has missed."""
+    for name in ("one", "two"):
+        ray_cluster.add(name)
+    names = ["cam0", "cam1"]
+    file = configure(tmp_path, redis_server, [str(CLIP)] * 2, free_port())
+    arguments = ("run", "--config", str(file), "--cluster", ray_cluster.address, "--json")
+    folders = [tmp_path / "var" / "nodes" / name for name in ("one", "two")]
+    with Program(*arguments, cwd=tmp_path) as first:
+        first.wait_until(
+            lambda: all(len(told(first.events, name)) >= 2 for name in names), START_S, "passages"
+        )
+        refused = checkpoint(*arguments, cwd=tmp_path)
+        assert refused.returncode == 1
+        assert "another process runs checkpoint" in refused.stderr
+        assert refused.stdout == ""
+        pipelines = [pipeline_pid(folder) for folder in folders]
+        psutil.Process(first.pid).kill()
+        first.wait(10)
+    time.sleep(8.0)  # nobody leads, and vehicles pass
+    with Program(*arguments, cwd=tmp_path) as second:
+        second.wait_until(
+            lambda: all(len(told(second.events, name)) >= 3 for name in names), START_S, "passages"
+        )
+        assert [pipeline_pid(folder) for folder in folders] == pipelines
+        status, _ = second.interrupt(30)
+    assert status == 0, second.log
+    for name in names:
+        both = {p["id"]: p for p in [*told(first.events, name), *told(second.events, name)]}
+        assert_follows_the_clip(list(both.values()), second.events[-1])
 
 
 @pytest.mark.rtsp

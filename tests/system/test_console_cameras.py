@@ -68,6 +68,7 @@ def test_cameras_are_seen_and_a_silent_or_frozen_one_is_red(
     with rig.person("Wang", AccessRole.VIEWER) as browser:
         until(lambda: camera(browser, name)["last_passage"] is not None)
         seen = camera(browser, name)
+        assert "••" in seen["last_passage"]["plate"]
         assert seen["healthy"]
         assert seen["state"] == "streaming"
         assert seen["fps"] > 3

@@ -43,5 +43,7 @@ def test_the_benchmark_measures(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     (record,) = events(done.stdout)
     assert record["measured"] is True
+    assert record["agreement"]["plates"] == record["agreement"]["same_text"] > 5
+    assert record["agreement"]["corners_px"] < 1.5
     assert record["from_memory"]["frames_per_s"] > 100
     assert record["cameras"]["frames_per_s"] > 90

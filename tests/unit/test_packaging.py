@@ -62,6 +62,7 @@ def test_wheel_holds_packages_weights_and_clip(wheel: zipfile.ZipFile) -> None:
     assert {"checkpoint/v1/alerts_pb2.py", "checkpoint/v1/alerts_pb2_grpc.py"} <= set(names)
     assert [name for name in names if re.match(r"detectors/weights/.*\.(onnx|xml)$", name)]
     assert [name for name in names if name.endswith(".mp4")], "the demo's clip is missing"
+    assert "pipeline/alerts/migrations/0001_alerts.sql" in names
     page = {"index.html", "app.js", "style.css", "vendor/htm-preact.js", "vendor/preact.LICENSE"}
     assert {f"pipeline/console/static/{name}" for name in page} <= set(names)
 

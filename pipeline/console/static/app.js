@@ -209,5 +209,10 @@ function Shell({ api, me, feed, t, lang, setLang, theme, setTheme, signOut }) {
 }
 
 document.documentElement.dataset.theme = storedTheme();
+const opened = PAGES.find((page) => page.path === currentRoute()[0]);
+if (opened) {
+  // Ahead of time, beside the question who is signed in; what fails is said where it is needed.
+  Promise.all([opened.load(), ...opened.words.map(loadWords)]).catch(() => {});
+}
 await loadWords("");
 render(html`<${App} />`, document.getElementById("app"));

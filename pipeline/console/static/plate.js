@@ -21,7 +21,7 @@ const STYLES = {
   yellow_single: { ground: YELLOW, ink: BLACK },
   yellow_double: { ground: YELLOW, ink: BLACK, rows: 2 },
   green_small: { ground: "gradient", ink: BLACK, energy: true },
-  green_large: { ground: "gradient", ink: BLACK, energy: true, left: YELLOW },
+  green_large: { ground: "#57c47a", ink: BLACK, energy: true, left: YELLOW },
   police: { ground: "#f4f4f4", ink: BLACK, red: /警/ },
   coach: { ground: YELLOW, ink: BLACK },
   hk_macau: { ground: BLACK, ink: WHITE },

@@ -146,6 +146,22 @@ def test_a_token_names_the_person(clock: ManualClock, tokens: TokenStore) -> Non
     assert reason(known.caller, FAR, {}, bearer(issued.token)) is Reason.CREDENTIALS_INVALID
 
 
+def test_our_own_socket_alone_may_say_where_a_person_sits(
+    clock: ManualClock, tokens: TokenStore
+) -> None:
+    issued = tokens.issue("Wang", {AccessRole.VIEWER}, timedelta(days=1), given_by="t")
+    token = issued.token
+    told = [*bearer(token), ("checkpoint-origin", "192.0.2.7 console")]
+    known = authenticator(clock, tokens, here=True)
+    for peer, address in (
+        ("unix:/run/alerts.sock", "192.0.2.7 console"),
+        ("ipv4:127.0.0.1:4711", "ipv4:127.0.0.1:4711"),
+        ("ipv4:198.51.100.1:4711", "ipv4:198.51.100.1:4711"),
+    ):
+        assert known.caller(peer, {}, told).address == address
+    assert known.caller("unix:/run/alerts.sock", {}, bearer(token)).address.startswith("unix:")
+
+
 def test_an_expired_token_counts_no_more(clock: ManualClock, tokens: TokenStore) -> None:
     issued = tokens.issue("Wang", {AccessRole.VIEWER}, timedelta(days=1), given_by="t")
     known = authenticator(clock, tokens)

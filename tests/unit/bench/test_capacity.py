@@ -75,12 +75,14 @@ def test_costs_are_those_of_one_camera() -> None:
     assert costs.part_cores == pytest.approx({"decode": 0.08, "detect": 0.08, "read": 0.006})
     assert costs.other_cores == pytest.approx(0.034)
     assert costs.cores == pytest.approx(0.2)
-    assert costs.rss_mib == pytest.approx(660 / 8)
+    assert (costs.base_mib, costs.rss_mib) == pytest.approx((500.0, 20.0))
     assert costs.passages_s == pytest.approx(0.4)
 
 
 def test_an_overloaded_run_tells_no_costs() -> None:
-    assert costs_of([point(4), point(40, lost=0.5, cores=2.0)]) == costs_of([point(4)])
+    full = point(40, lost=0.5, cores=2.0)
+    assert costs_of([point(4), full]) == costs_of([point(4)])  # but for memory, which is bounded
+    assert costs_of([point(4)], base_mib=900).rss_mib == 0
     with pytest.raises(InputError, match="measure fewer cameras"):
         costs_of([point(40, lost=0.5, cores=2.0)])
 
@@ -94,6 +96,7 @@ def test_what_was_measured_is_held_against_the_model() -> None:
     assert agreeing.error == pytest.approx(0.0)
     assert not differing.agrees
     assert differing.error == pytest.approx(1.6 / 2.4 - 1)
+    assert overloaded.error is None
     assert overloaded.agrees  # 8 cores wanted of 2
     (wrong,) = compare(costs_of([point(4)]), [point(5, lost=0.5, cores=2.0)])
     assert not wrong.agrees  # the model says that there was room
@@ -176,7 +179,7 @@ def test_the_command(tmp_path: Path) -> None:
     said = json.loads(line)
     assert said == json.loads((tmp_path / "out" / "capacity.json").read_text(encoding="utf-8"))
     assert [one["cameras"] for one in said["needs"]] == list(SIZES)
-    assert said["assumptions"]["node_cores"]["value"] == 64
+    assert said["assumptions"]["node_cores"] == {"value": 64, "why": "given"}
     assert said["measured"][0]["agrees"]
     assert (tmp_path / "out" / "capacity.png").stat().st_size > 1000
     table = CliRunner().invoke(app, ["capacity", "--measured", run, "--cameras", "50"])

@@ -1,6 +1,6 @@
 // The form with which an alert is confirmed, rejected or escalated: a few keys, or a few clicks.
 
-import { html, useEffect, useRef, useState } from "/static/vendor/htm-preact.js";
+import { html, useLayoutEffect, useRef, useState } from "/static/vendor/htm-preact.js";
 import { isTyping } from "/static/hooks.js";
 
 /** What is offered, as keys of words; one of them or a note is needed where `needed`. */
@@ -34,7 +34,8 @@ export function DecisionForm({ t, decision, onDecide, onCancel }) {
   const choices = reasons.length ? reasons : outcomes;
   const words = (one) => t(`feed.choice.${one}`);
 
-  useEffect(() => {
+  // Before the next key arrives, however busy the machine is: that key is meant for this form.
+  useLayoutEffect(() => {
     form.current.querySelector("input")?.focus();
   }, [decision]);
 

@@ -8,13 +8,14 @@
 import { StreamRefused, follow } from "/static/feed/sse.js";
 
 export const PINNED_PRIORITY = 2; // alerts this urgent stay on top until somebody decides
+const FIRST_PAGE = 100; // enough for what can be seen
 const PAGE = 500;
 const MOST = 10_000;
 const ENOUGH = 5_000; // how far back alerts are loaded; those that wait for a decision: all
 const SILENCE_MS = 25_000; // the server says something every 10 s
 const ANSWER_MS = 8_000;
 const RETRY_MS = [400, 5_000];
-const TELL_MS = 40; // many events at once are shown in one step
+const TELL_MS = 16; // many events at once are shown in one step
 const LOST_AFTER_MS = 1_500; // a shorter break is not worth a red banner
 
 /** Newest first, by when the alert was received; a decision moves nothing. */
@@ -154,7 +155,7 @@ export class Feed {
 
   /** The first page; older ones, and whatever waits for a decision, follow beside the feed. */
   async #load() {
-    const first = await this.#page({ limit: PAGE });
+    const first = await this.#page({ limit: FIRST_PAGE });
     const feed = first.feed;
     this.#position = { feedId: feed.feed_id, sequence: feed.sequence };
     this.#takePage(first);

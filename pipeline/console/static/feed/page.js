@@ -1,6 +1,14 @@
 // The feed: what operators watch. Urgent alerts stay on top until somebody decides.
 
-import { html, useCallback, useEffect, useMemo, useRef, useState } from "/static/vendor/htm-preact.js";
+import {
+  html,
+  useCallback,
+  useEffect,
+  useLayoutEffect,
+  useMemo,
+  useRef,
+  useState,
+} from "/static/vendor/htm-preact.js";
 import { Announcer } from "/static/feed/announce.js";
 import { Detail } from "/static/feed/detail.js";
 import { Filters, NO_FILTER, passes } from "/static/feed/filters.js";
@@ -153,7 +161,7 @@ export default function FeedPage({ api, me, t, feed, sound, rest }) {
     }
   }
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     const actions = {
       j: () => step(1),
       ArrowDown: () => step(1),

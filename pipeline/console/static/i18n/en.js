@@ -140,7 +140,7 @@ export default {
   "attribute.vehicle_colour": "colour",
 
   "plate.label": "Plate {plate}, {class}",
-  "plate.unread": "unread",
+  "plate.unread": "unreadable",
   "plate.unread.label": "The plate could not be read",
   "plate.pattern": "pattern",
   "plate.character": "{character}, confidence {percent}",

@@ -4,7 +4,7 @@ import { html, useState } from "/static/vendor/htm-preact.js";
 import { day, plain } from "/static/format.js";
 import { useModal } from "/static/hooks.js";
 import { Plate } from "/static/plate.js";
-import { Category, Field, Why, said } from "/static/watchlist/words.js";
+import { Category, Field, Why, rowMistakes, said } from "/static/watchlist/words.js";
 
 export function ImportDialog({ api, t, onClose, onDone }) {
   const dialog = useModal(true, onClose);
@@ -120,7 +120,7 @@ function Bad({ t, shown }) {
     <summary>${t("watchlist.import.bad", { n: shown.import.bad })}</summary>
     <ul class="watchlist__bad">
       ${bad.map((one) => html`<li key=${`${one.line} ${one.message}`}>
-        ${t("watchlist.import.line", { n: one.line })}: ${plain(one.message)}
+        ${t("watchlist.import.line", { n: one.line })}: ${rowMistakes(one.message, t)}
       </li>`)}
     </ul>
     ${shown.import.bad > bad.length && html`<p>${t("watchlist.import.bad_more", { n: shown.import.bad - bad.length })}</p>`}

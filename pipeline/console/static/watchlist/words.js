@@ -33,6 +33,18 @@ function mistakeWords(message, t) {
   return plain(message);
 }
 
+/** What is wrong with a row of a file, field by field. */
+export function rowMistakes(message, t) {
+  return message
+    .split("; ")
+    .map((one) => {
+      const [, field, what] = /^(\w+): (.*)$/s.exec(one) ?? [];
+      const label = field === undefined ? null : t.or(`watchlist.field.${field}`, null);
+      return label === null ? plain(one) : `${label}: ${mistakeWords(what, t)}`;
+    })
+    .join("；");
+}
+
 const STATES = {
   active: ["ok", "●"],
   pending: ["note", "◷"],
