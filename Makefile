@@ -36,8 +36,8 @@ check: $(VENV)/.dev ## format, lint, types and import rules; changes nothing
 	@$(BIN)/lint-imports --no-logo
 
 .PHONY: fast
-fast: $(VENV)/.dev ## the tests of a few seconds: no cameras, no container, no GPU
-	@$(BIN)/python -m pytest -m "not slow and not rtsp and not gpu" $(ARGS)
+fast: $(VENV)/.dev ## the tests of a few seconds: no cameras, no container, no browser, no GPU
+	@$(BIN)/python -m pytest -m "not slow and not rtsp and not browser and not gpu" $(ARGS)
 
 .PHONY: faults
 faults: $(VENV)/.dev ## kill, cut and fill everything on the way of an alert, 20 times each

@@ -104,6 +104,7 @@ def steps(plan: Plan, folder: Path, extra: Sequence[Path], accuracy: Path | None
     entries = plan.match_entries
     found.append(step("match", f"{entries} entries", 900, "match", "--entries", entries))
     found.append(step("alerts", "loopback", 900, "alerts", "--seconds", min(seconds, 30)))
+    found.append(step("gpu", "device", 900, "gpu"))
     if accuracy is not None:
         found.append(step("accuracy", accuracy.name, 1800, "accuracy", accuracy, "--fold", "val"))
     return found

@@ -192,6 +192,7 @@ _TABLES: tuple[tuple[str, str, Callable[[Sequence[Json]], list[str]]], ...] = (
     ("soak", "A long run", _throughput),
     ("match", "Matching", _as_json),
     ("alerts", "Alerts", _as_json),
+    ("gpu", "GPU", _as_json),
     ("accuracy", "Accuracy", _as_json),
 )
 

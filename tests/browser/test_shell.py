@@ -83,12 +83,13 @@ def test_language_and_theme_are_switched_and_kept(rig: ConsoleRig, look: Look) -
     expect(row(page, 0)).to_contain_text("精确")
     page.get_by_role("button", name="English").click()
     expect(row(page, 0)).to_contain_text("Exact")
-    assert page.evaluate("document.documentElement.lang") == "en"
+    html = page.locator("html")
+    expect(html).to_have_attribute("lang", "en")
     page.get_by_role("button", name="Dark").click()
-    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+    expect(html).to_have_attribute("data-theme", "light")
     page.reload()
     expect(row(page, 0)).to_contain_text("Exact")
-    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+    expect(html).to_have_attribute("data-theme", "light")
 
 
 def test_a_session_that_ends_soon_says_so(tmp_path: Path, look_at) -> None:

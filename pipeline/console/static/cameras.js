@@ -46,7 +46,8 @@ export default function CamerasPage({ api, me, t, feed }) {
       </span>`}
     </div>
     ${(error || stale) &&
-    html`<p class="error" role="alert">
+    html`<p class="error">
+      <span class="visually-hidden" role="alert">${t("cameras.unknown")}</span>
       ${t("cameras.no_answer", { ago: at ? duration((now - at) / 1000, t) : "–" })}
       ${error ? plain(error.message) : ""}
     </p>`}

@@ -163,7 +163,10 @@ function SoundButton({ sound, t }) {
   </span>`;
 }
 
-/** What everybody must know, on whichever page: a lost connection, a session about to end. */
+/**
+ * What everybody must know, on whichever page: a lost connection, a session about to end. Screen
+ * readers are told once, not each second that is counted.
+ */
 export function Banners({ feed, me, t, signOut }) {
   useListen(feed);
   const now = useTick(1000);
@@ -171,10 +174,10 @@ export function Banners({ feed, me, t, signOut }) {
   const left_s = (new Date(me.expires_at).getTime() - now) / 1000;
   return html`<div>
     ${status === "lost" &&
-    html`<div class="banner banner--danger" role="alert">
-      <span>
-        <span aria-hidden="true">✕ </span>
-        ${t("link.banner", { ago: duration((now - lostAt) / 1000, t) })} ${plain(problem)}
+    html`<div class="banner banner--danger">
+      <span class="visually-hidden" role="alert">${t("link.lost.said")}</span>
+      <span aria-hidden="true">
+        ✕ ${t("link.banner", { ago: duration((now - lostAt) / 1000, t) })} ${plain(problem)}
       </span>
       <button class="button" onClick=${() => feed.reconnect()}>${t("link.now")}</button>
     </div>`}
@@ -184,8 +187,9 @@ export function Banners({ feed, me, t, signOut }) {
       <button class="button" onClick=${() => feed.dismissReplaced()}>${t("action.close")}</button>
     </div>`}
     ${left_s < SESSION_WARNING_S &&
-    html`<div class="banner banner--warn" role="status">
-      <span>${t("session.ends", { left: countdown(left_s) })}</span>
+    html`<div class="banner banner--warn">
+      <span class="visually-hidden" role="status">${t("session.ends.said")}</span>
+      <span aria-hidden="true">${t("session.ends", { left: countdown(left_s) })}</span>
       <button class="button" onClick=${signOut}>${t("session.renew")}</button>
     </div>`}
   </div>`;
