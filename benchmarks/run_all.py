@@ -119,7 +119,10 @@ def run(step: Step, folder: Path) -> Json:
         )
         lines = done.stdout.strip().splitlines()
         if done.returncode == 0 and lines:
-            record = {"result": json.loads(lines[-1])}
+            result: Json = json.loads(lines[-1])
+            record = {"result": result}
+            if result.get("measured") is False:  # there is nothing here to measure it on
+                record = {"not_measured": str(result.get("reason")).removeprefix("not measured: ")}
         else:
             record = {"not_measured": _last_line(done.stderr) or f"exit status {done.returncode}"}
     except subprocess.TimeoutExpired:
@@ -181,7 +184,7 @@ def main(arguments: list[str] | None = None) -> int:
     for record in failed:
         err.print(f"not measured: {record['kind']} {record['name']}: {record['not_measured']}")
     err.print(f"Results: {folder / 'results.md'}", highlight=False)
-    return 1 if failed else 0
+    return 1 if any(record["kind"] != "gpu" for record in failed) else 0
 
 
 if __name__ == "__main__":

@@ -143,3 +143,6 @@ def test_what_fails_is_not_measured_and_the_rest_is(tmp_path: Path) -> None:
     assert records[1]["not_measured"] == "no luck"
     assert "more than" in records[2]["not_measured"]
     assert len(list(tmp_path.glob("*.json"))) == 3
+    none = 'print(\'{"measured": false, "reason": "not measured: no GPU"}\')'
+    without = run_all.run(run_all.Step("gpu", "device", (sys.executable, "-c", none), 60), tmp_path)
+    assert without["not_measured"] == "no GPU"
