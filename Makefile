@@ -87,13 +87,13 @@ $(VENV)/.base: pyproject.toml | $(BIN)/python
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	@$(SYSTEM) runtime
 	@echo "Installing Checkpoint and its test tools into $(VENV): a minute or so"
-	@$(PIP) install -e '.[dev]'
+	@$(PIP) install -e '.[dev,cluster]'
 	@touch $@ $(VENV)/.base
 
 # PaddleOCR's runner pins another OpenCV, whose cv2 would replace ours: ours is put back.
 $(VENV)/.paddleocr: $(VENV)/.dev
 	@echo "Installing PaddleOCR for its tests: about 170 MB, a minute or so"
-	@$(PIP) install -e '.[dev,paddleocr]' onnx
+	@$(PIP) install -e '.[dev,cluster,paddleocr]' onnx
 	@$(PIP) install --force-reinstall --no-deps 'opencv-python>=4.11,<6'
 	@touch $@
 

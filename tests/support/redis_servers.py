@@ -50,7 +50,9 @@ def knowing_waitaof() -> str:
         return find_server(at_least=(7, 2))[0]
     except StoreUnavailable:
         found = shutil.which("valkey-server")
-        return found or _absent("WAITAOF needs Redis 7.2 or Valkey: apt-get install valkey-server")
+        if found is None:  # in Debian 12 it lies in the backports, which not every machine has
+            pytest.skip("WAITAOF needs Redis 7.2 or Valkey: apt-get install valkey-server")
+        return found
 
 
 def _absent(why: str) -> str:

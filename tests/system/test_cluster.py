@@ -109,8 +109,8 @@ def assert_follows_the_clip(passages: Sequence[Event], summary: Event) -> None:
     """
     frames = summary["frames"]
     dropped = sum(n for cause, n in frames["dropped"].items() if cause not in ("moved", "shutdown"))
-    if dropped > 0.5 * frames["recognised"]:
-        return
+    if dropped > 0.1 * frames["recognised"]:
+        pytest.skip(f"this machine was too slow to tell: {dropped} frames were dropped")
     plates = [passage["plate"] for passage in passages]
     assert set(plates) <= set(PLATES), plates
     for one, other in pairwise(plates):
