@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import av
@@ -118,7 +118,8 @@ class Observer:
         """A revision of a passage."""
         with self.lock:
             new = passage.id not in self.latest
-            self.latest[passage.id] = passage
+            # without its picture: over an hour they would be what fills the memory
+            self.latest[passage.id] = replace(passage, evidence=None, char_probs=None)
             if not (new and self.measuring):
                 return
             self.new_passages += 1
