@@ -123,7 +123,10 @@ class PassageBuilder:
                 self._candidates[track.number] = self._opened(frame)
             verdict = self._verdict(track)
             self._note(self._candidates[track.number], recognition, sighting)
-            candidate = self._taken_up_again(track, self._candidates[track.number], verdict)
+            candidate = self._candidates[track.number]
+            if verdict.settled:
+                candidate = self._taken_up_again(track, candidate, verdict)
+                self._candidates[track.number] = candidate
             passages += self._emit_if_settled(track, candidate, verdict)
             self._note_known(track, verdict)
         return passages
@@ -226,7 +229,7 @@ class PassageBuilder:
 
     def _taken_up_again(self, track: Track, candidate: _Candidate, verdict: _Verdict) -> _Candidate:
         """The passage that left a moment ago with this very plate, if there is one."""
-        if candidate.emitted is not None or verdict.plate is None or not verdict.settled:
+        if candidate.emitted is not None or verdict.plate is None:
             return candidate
         earlier = self._left.pop(verdict.plate, None)
         if earlier is None:
@@ -237,7 +240,6 @@ class PassageBuilder:
         earlier.end_s, earlier.ended_at = candidate.end_s, candidate.ended_at
         earlier.arrived_s = candidate.arrived_s
         earlier.cuttings = candidate.cuttings
-        self._candidates[track.number] = earlier
         return earlier
 
     def _emit_if_settled(
@@ -256,6 +258,9 @@ class PassageBuilder:
         before = candidate.emitted
         if before is None and not self._counts(track, candidate, verdict):
             return []
+        if before is None:  # a glimpse: too short to settle while it was in view
+            candidate = self._taken_up_again(track, candidate, verdict)
+            before, verdict = candidate.emitted, self._verdict(track)
         if before is not None and verdict.plate is None:
             verdict = _Verdict(before.plate, before.probability, before.text_probabilities, True)
         passage = self._emit(track, candidate, verdict, closed=True)

@@ -111,6 +111,18 @@ def test_a_vehicle_that_comes_back_at_once_is_the_same_passage(builder: PassageB
     assert passages[-1].reads == 10
 
 
+def test_a_glimpse_of_a_vehicle_that_has_just_left_is_no_second_passage(
+    builder: PassageBuilder,
+) -> None:
+    (glimpse,) = scenes.drive_past("辽A12345", 4.0)[:1]
+    sure = scenes.ReadPlate(glimpse.plates[0].detection, scenes.read("辽A12345", 0.9999))
+    glimpse = Recognition(glimpse.frame, (sure,), glimpse.vehicles)
+    passages = run(builder, [*scenes.drive_past("辽A12345", 0.0), glimpse])
+    assert revisions(passages) == [("辽A12345", 0)]
+    assert passages[-1].reads == 6
+    assert passages[-1].end_s == glimpse.frame.media_s
+
+
 def test_a_vehicle_that_comes_back_later_is_a_new_passage(builder: PassageBuilder) -> None:
     stream = scenes.drive_past("辽A12345", 0.0) + scenes.drive_past("辽A12345", 60.0)
     assert len({passage.id for passage in run(builder, stream)}) == 2
