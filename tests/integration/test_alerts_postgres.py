@@ -128,9 +128,9 @@ def test_a_process_serves_and_sends_on_from_where_the_configuration_says(
             message = hit_to_pb(make_hit(1, jpeg=b""))
             store.publish([NewHit("hit-1", 0, message.SerializeToString(), b"", 10**15)])
             with CheckpointClient(runtime.alert_address) as client:
-                wait_until(lambda: client.list(), 10)
+                wait_until(lambda: client.list(), 30)
                 client.review("hit-1", ReviewState.CONFIRMED, "Wang")
-            wait_until(lambda: len(receiver.posted) == 2, 10)
+            wait_until(lambda: len(receiver.posted) == 2, 30)
             assert len(ReviewedAlerts(store).due(datetime.now(UTC) + timedelta(days=1))) == 1
 
 

@@ -146,7 +146,7 @@ def test_large_bodies_are_refused_whatever_they_say(rig: ConsoleRig, browser: Br
 
 
 def test_requests_of_one_session_are_limited(rig: ConsoleRig, tmp_path: Any) -> None:
-    how = {"limits": {"calls_per_s": 5, "streams": 2}}
+    how = {"limits": {"calls_per_s": 1, "streams": 2}}
     with running_console(tmp_path, console=how) as small, small.person("Wang") as browser:
         said = [browser.get("/api/me").status_code for _ in range(20)]
         assert said[0] == 200

@@ -67,11 +67,11 @@ def test_cameras_are_seen_and_a_silent_or_frozen_one_is_red(
     name = '东门<b>&"'
     with rig.person("Wang", AccessRole.VIEWER) as browser:
         until(lambda: camera(browser, name)["last_passage"] is not None)
+        until(lambda: camera(browser, name)["fps"] > 3)  # counted over some seconds
         seen = camera(browser, name)
         assert "••" in seen["last_passage"]["plate"]
         assert seen["healthy"]
         assert seen["state"] == "streaming"
-        assert seen["fps"] > 3
         assert seen["latency_ms"] > 0
         assert seen["source"] == server.url("gate")
         answer = browser.get(f"/api/cameras/{name}/still")

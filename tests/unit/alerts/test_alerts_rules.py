@@ -132,7 +132,8 @@ def test_the_table_says_what_an_operator_must_not_miss(width: int) -> None:
         "by Wang",
         "lane 1",
         "east",
-        "✗ white",
+        "✗ seen",
+        "white",
     ):
         assert words in said, words
     assert max(len(line) for line in said.splitlines()) <= width
