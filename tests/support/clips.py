@@ -55,6 +55,8 @@ def make_clip(
     times = [number / fps for number in range(frames)] if times_s is None else list(times_s)
     with av.open(str(path), "w") as container:
         options = {"preset": "veryfast", "bf": str(b_frames), "x264-params": "scenecut=0:slices=2"}
+        if still:  # rate control would make the first picture another one
+            options["qp"] = "20"
         stream = container.add_stream("libx264", rate=fps, options=options)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         stream.gop_size = 1 if still else fps
