@@ -14,13 +14,13 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 import structlog
 
-from pipeline.clock import Clock, SystemClock
+from pipeline.clock import Clock, SystemClock, microseconds_of, moment_of
 from pipeline.convert import parse_passage, serialise_passage
 from pipeline.database import Database
 from pipeline.errors import ArchiveError
@@ -174,7 +174,7 @@ class PassageArchive:
             conditions[0] = f"row IN (SELECT row FROM passages WHERE {conditions[0]})"  # noqa: S608
         if before is not None:
             conditions.append("(ended_us, row) < (?, ?)")
-            values += (_us(before.ended_at), before.row)
+            values += (microseconds_of(before.ended_at), before.row)
         where = " AND ".join(conditions) or "1"
         return self._kept(f"{where} ORDER BY ended_us DESC, row DESC LIMIT ?", (*values, limit))
 
@@ -237,13 +237,13 @@ class PassageArchive:
                     "SELECT row, ended_us, (SELECT group_concat(category, char(31)) FROM met "
                     "WHERE passage = id) FROM passages WHERE has_hit = ? AND ended_us < ? "
                     "AND (ended_us, row) > (?, ?) ORDER BY ended_us, row LIMIT ?",
-                    (int(has_hit), _us(moment), *after, page),
+                    (int(has_hit), microseconds_of(moment), *after, page),
                 ).fetchall()
             if not rows:
                 return
             after = rows[-1][1], rows[-1][0]
             yield [
-                Candidate(row, _moment(ended_us), has_hit, tuple((said or "").split("\x1f")))
+                Candidate(row, moment_of(ended_us), has_hit, tuple((said or "").split("\x1f")))
                 for row, ended_us, said in rows
             ]
 
@@ -326,9 +326,9 @@ def _where(
     elif plate is not None:
         wanted.append(("plate = ?", plate))
     if since is not None:
-        wanted.append(("ended_us >= ?", _us(since)))
+        wanted.append(("ended_us >= ?", microseconds_of(since)))
     if until is not None:
-        wanted.append(("ended_us < ?", _us(until)))
+        wanted.append(("ended_us < ?", microseconds_of(until)))
     columns = {
         "plate_class": plate_class,
         "vehicle_class": vehicle_class,
@@ -364,7 +364,7 @@ def _row(passage: Passage) -> tuple[Any, ...]:
         passage.id,
         passage.revision,
         passage.camera,
-        _us(passage.ended_at),
+        microseconds_of(passage.ended_at),
         passage.plate,
         passage.plate_class,
         passage.vehicle_class,
@@ -373,11 +373,3 @@ def _row(passage: Passage) -> tuple[Any, ...]:
         zlib.compress(serialise_passage(bare), 1),
         passage.reads,
     )
-
-
-def _us(moment: datetime) -> int:
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-
-
-def _moment(microseconds: int) -> datetime:
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Final, Protocol
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Clock(Protocol):
@@ -50,3 +52,13 @@ class ManualClock:
         """Move both clocks forward."""
         self._monotonic += seconds
         self._now += timedelta(seconds=seconds)
+
+
+def microseconds_of(moment: datetime) -> int:
+    """Whole microseconds since 1970 (UTC) of an aware moment, as files and Redis keep it."""
+    return (moment - EPOCH) // timedelta(microseconds=1)
+
+
+def moment_of(microseconds: int) -> datetime:
+    """The moment so many microseconds after 1970, UTC."""
+    return EPOCH + timedelta(microseconds=microseconds)

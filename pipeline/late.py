@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -22,7 +22,7 @@ from typing import Final
 import structlog
 
 from pipeline.archive import PassageArchive
-from pipeline.clock import Clock
+from pipeline.clock import Clock, microseconds_of
 from pipeline.config import MatchingSettings
 from pipeline.database import Database
 from pipeline.errors import ArchiveError, WatchlistError
@@ -86,14 +86,14 @@ class LateQueue:
 
     def add(self, entries: Iterable[WatchlistEntry]) -> None:
         """Let entries wait until they are valid; one that waits already begins anew."""
-        rows = [(one.id, one.plate, _us(one.valid_from)) for one in entries]
+        rows = [(one.id, one.plate, microseconds_of(one.valid_from)) for one in entries]
         with self._database.writing() as connection:
             connection.executemany(_ADD, rows)
 
     def begin(self, row: int, until: int) -> None:
         """Begin a pass over the rows beyond ``row`` with entries that are due."""
         with self._database.writing() as connection:
-            now = _us(self._clock.now())
+            now = microseconds_of(self._clock.now())
             connection.executemany(
                 "UPDATE waiting SET begun = 1 WHERE entry IN (SELECT entry FROM waiting "
                 "WHERE begun = 0 AND due_us <= ? AND (plate GLOB '*[?*]*') = ? LIMIT ?)",
@@ -111,7 +111,7 @@ class LateQueue:
         """Whether entries wait whose time has come."""
         with self._database.reading() as connection:
             query = "SELECT 1 FROM waiting WHERE begun = 0 AND due_us <= ? LIMIT 1"
-            now = _us(self._clock.now())
+            now = microseconds_of(self._clock.now())
             return connection.execute(query, (now,)).fetchone() is not None
 
     def end(self) -> None:
@@ -294,7 +294,3 @@ class LateMatching:
             _log.error("evidence was changed", picture=passage.evidence.path)
             return passage
         return replace(passage, evidence=replace(passage.evidence, jpeg=jpeg))
-
-
-def _us(moment: datetime) -> int:
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)

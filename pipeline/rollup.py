@@ -12,18 +12,17 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from pipeline.clock import Clock, SystemClock
+from pipeline.clock import EPOCH, Clock, SystemClock, microseconds_of
 from pipeline.database import Database
 from pipeline.errors import CheckpointError
 
 FIGURES_FILE: Final = "figures.sqlite"
 """Name of the alerts' counts in the data folder."""
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _HOUR: Final = timedelta(hours=1)
 _HOUR_US: Final = 3_600_000_000
 
@@ -172,7 +171,7 @@ class Rollup:
         with self._database.reading() as connection:
             rows = connection.execute(_ALERT_HOURS, (low, high)).fetchall()
         return [
-            AlertHour(place, camera, _EPOCH + hour * _HOUR, made, yes, no, _seconds(latencies))
+            AlertHour(place, camera, EPOCH + hour * _HOUR, made, yes, no, _seconds(latencies))
             for place, camera, hour, made, yes, no, latencies in rows
         ]
 
@@ -191,7 +190,7 @@ def read_hours(
         "WHERE hour >= ? AND hour < ? AND passages > 0 ORDER BY hour, camera",
         _hours(since, until),
     )
-    return [PassageHour(camera, _EPOCH + hour * _HOUR, *counts) for camera, hour, *counts in rows]
+    return [PassageHour(camera, EPOCH + hour * _HOUR, *counts) for camera, hour, *counts in rows]
 
 
 def _row(alert: CountedAlert) -> tuple[object, ...]:
@@ -199,7 +198,7 @@ def _row(alert: CountedAlert) -> tuple[object, ...]:
         alert.id,
         alert.checkpoint,
         alert.camera,
-        _us(alert.at),
+        microseconds_of(alert.at),
         alert.kind,
         alert.category,
         alert.state,
@@ -211,12 +210,8 @@ def _row(alert: CountedAlert) -> tuple[object, ...]:
 
 def _hours(since: datetime, until: datetime) -> tuple[int, int]:
     """The first hour that begins then or later, for both, as ``hour`` counts them."""
-    return -(-_us(since) // _HOUR_US), -(-_us(until) // _HOUR_US)
+    return -(-microseconds_of(since) // _HOUR_US), -(-microseconds_of(until) // _HOUR_US)
 
 
 def _seconds(latencies: str) -> tuple[float, ...]:
     return tuple(sorted(int(one) / 1e6 for one in latencies.split(",") if one))
-
-
-def _us(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(microseconds=1)

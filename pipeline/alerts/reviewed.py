@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from pipeline.alerts.store import AlertStore
+from pipeline.clock import microseconds_of
 
 
 class ReviewedAlerts:
@@ -19,12 +20,8 @@ class ReviewedAlerts:
 
     def due(self, before: datetime) -> list[tuple[str, int]]:
         """Those that were reviewed before that time: id and time of the decision."""
-        return list(self._store.reviewed_before(_us(before)))
+        return list(self._store.reviewed_before(microseconds_of(before)))
 
     def delete(self, due: Sequence[tuple[str, int]]) -> int:
         """Delete them with their pictures and decisions; how many those were."""
         return sum(self._store.forget(alert_id, reviewed_us) for alert_id, reviewed_us in due)
-
-
-def _us(moment: datetime) -> int:
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich import box
@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
 from benchmarks import alerts as bench
+from benchmarks.measuring import rounded
 
 
 def alerts(
@@ -63,7 +64,7 @@ def alerts(
     with _progress() as progress:
         report = bench.measure(settings, progress)
     if as_json:
-        print(json.dumps(_rounded(asdict(report)), ensure_ascii=False))
+        print(json.dumps(rounded(asdict(report)), ensure_ascii=False))
     else:
         _print(report, Console())
 
@@ -133,14 +134,3 @@ def _times(ms: Mapping[str, float]) -> list[str]:
 
 def _cores(used: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {cores:.2f}" for name, cores in used.items())
-
-
-def _rounded(value: Any) -> Any:
-    """The same with four significant digits where a number is not whole."""
-    if isinstance(value, float):
-        return float(f"{value:.4g}") if abs(value) < 1e4 else round(value)
-    if isinstance(value, dict):
-        return {name: _rounded(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_rounded(item) for item in value]
-    return value

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,7 +12,14 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline import logs
-from pipeline.commands.bench_throughput import progress_bar
+from pipeline.commands.bench_throughput import (
+    Cameras,
+    Rtsp,
+    SampleFps,
+    Seconds,
+    Source,
+    progress_bar,
+)
 
 if TYPE_CHECKING:
     from benchmarks import latency as bench
@@ -31,15 +37,11 @@ _SAYS = {
 
 
 def latency(
-    source: Annotated[Path, typer.Option(help="The clip that every camera plays in a loop.")],
-    cameras: Annotated[int, typer.Option(min=1, max=1_000, help="How many cameras.")] = 1,
-    seconds: Annotated[float, typer.Option(min=1.0, help="How long it is measured.")] = 60.0,
-    fps: Annotated[
-        float, typer.Option(min=0.1, max=60.0, help="Frames sampled from each camera in a second.")
-    ] = 5.0,
-    rtsp: Annotated[
-        bool, typer.Option("--rtsp", help="Serve the clip by a real RTSP server.")
-    ] = False,
+    source: Source,
+    cameras: Cameras = 1,
+    seconds: Seconds = 60.0,
+    fps: SampleFps = 5.0,
+    rtsp: Rtsp = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object on stdout instead of a table.")
     ] = False,

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich import box
@@ -15,6 +15,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from benchmarks import match as bench
+from benchmarks.measuring import rounded
 from pipeline.errors import ConfigError
 from pipeline.types import MatchKind
 
@@ -46,7 +47,7 @@ def match(
             entries=entries, patterns=patterns, masks=masks, seconds=seconds, progress=progress
         )
     if as_json:
-        print(json.dumps(_rounded(asdict(report)), ensure_ascii=False))
+        print(json.dumps(rounded(asdict(report)), ensure_ascii=False))
     else:
         _print(report, Console())
 
@@ -96,14 +97,3 @@ def _print(report: bench.Report, console: Console) -> None:
         highlight=False,
         soft_wrap=True,
     )
-
-
-def _rounded(value: Any) -> Any:
-    """The same with four significant digits where a number is not whole."""
-    if isinstance(value, float):
-        return float(f"{value:.4g}") if abs(value) < 1e4 else round(value)
-    if isinstance(value, dict):
-        return {name: _rounded(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_rounded(item) for item in value]
-    return value

@@ -25,17 +25,21 @@ if TYPE_CHECKING:
 
 SWITCHES = tuple(SavingSettings.model_fields)
 
+Source = Annotated[Path, typer.Option(help="The clip that every camera plays in a loop.")]
+Cameras = Annotated[int, typer.Option(min=1, max=1_000, help="How many cameras.")]
+Seconds = Annotated[float, typer.Option(min=1.0, help="How long it is measured.")]
+SampleFps = Annotated[
+    float, typer.Option(min=0.1, max=60.0, help="Frames sampled from each camera in a second.")
+]
+Rtsp = Annotated[bool, typer.Option("--rtsp", help="Serve the clip by a real RTSP server.")]
+
 
 def throughput(
-    source: Annotated[Path, typer.Option(help="The clip that every camera plays in a loop.")],
-    cameras: Annotated[int, typer.Option(min=1, max=1_000, help="How many cameras.")] = 1,
-    seconds: Annotated[float, typer.Option(min=1.0, help="How long it is measured.")] = 60.0,
-    fps: Annotated[
-        float, typer.Option(min=0.1, max=60.0, help="Frames sampled from each camera in a second.")
-    ] = 5.0,
-    rtsp: Annotated[
-        bool, typer.Option("--rtsp", help="Serve the clip by a real RTSP server.")
-    ] = False,
+    source: Source,
+    cameras: Cameras = 1,
+    seconds: Seconds = 60.0,
+    fps: SampleFps = 5.0,
+    rtsp: Rtsp = False,
     off: Annotated[
         list[str] | None,
         typer.Option(help=f"A saving that is switched off: {', '.join(SWITCHES)}, or all."),

@@ -109,12 +109,8 @@ def drain(
     address: Address = "auto",
 ) -> None:
     """Have a node give its cameras to others, for maintenance; no passage is lost."""
-    settings = config.load(file)
-    with _stdout_alone() as stdout:
-        from pipeline import cluster
-
-        cluster.drain(address, settings.checkpoint, node, on=True)
-        print(f"{node} is being drained: take it down when its state is 'drained'", file=stdout)
+    said = f"{node} is being drained: take it down when its state is 'drained'"
+    _set_draining(node, file, address, said, on=True)
 
 
 @app.command()
@@ -124,12 +120,16 @@ def resume(
     address: Address = "auto",
 ) -> None:
     """Use a node again that was drained."""
+    _set_draining(node, file, address, f"{node} is used again", on=False)
+
+
+def _set_draining(node: str, file: Path, address: str, said: str, *, on: bool) -> None:
     settings = config.load(file)
     with _stdout_alone() as stdout:
         from pipeline import cluster
 
-        cluster.drain(address, settings.checkpoint, node, on=False)
-        print(f"{node} is used again", file=stdout)
+        cluster.drain(address, settings.checkpoint, node, on=on)
+        print(said, file=stdout)
 
 
 @contextmanager

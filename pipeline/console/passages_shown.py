@@ -10,10 +10,10 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from pipeline.archive import KeptPassage, Place
+from pipeline.clock import microseconds_of, moment_of
 from watchlist.sheets import guard
 
 MASK: Final = "•"
@@ -98,8 +98,7 @@ def passages_csv(found: Iterable[KeptPassage], *, unmasked: bool) -> tuple[bytes
 
 def place_text(place: Place) -> str:
     """A place as the page sends it back for the next page."""
-    microseconds = (place.ended_at - _EPOCH) // timedelta(microseconds=1)
-    return f"{microseconds}.{place.row}"
+    return f"{microseconds_of(place.ended_at)}.{place.row}"
 
 
 def place_of(text: str) -> Place:
@@ -112,7 +111,7 @@ def place_of(text: str) -> Place:
     if not dot or len(text) > _LONGEST_PLACE:
         raise ValueError("it must be what the page before gave as next")
     try:
-        place = Place(_EPOCH + timedelta(microseconds=int(microseconds)), int(row))
+        place = Place(moment_of(int(microseconds)), int(row))
     except (ValueError, OverflowError):
         place = None
     if place is None or not 0 <= place.row < 2**63:
@@ -120,5 +119,4 @@ def place_of(text: str) -> Place:
     return place
 
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST_PLACE: Final = 40
