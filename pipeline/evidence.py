@@ -243,17 +243,6 @@ def blurred(image: ImageBgr, rows: int) -> ImageBgr:
     return result
 
 
-def vehicles_blurred(image: ImageBgr, vehicles: Sequence[VehicleDetection]) -> ImageBgr:
-    """A copy of a whole frame without the people in its vehicles."""
-    result: ImageBgr = image.copy()
-    whole = (0, 0, image.shape[1], image.shape[0])
-    for vehicle in vehicles:
-        if (box := _glass(vehicle.box, whole)) is not None:
-            x1, y1, x2, y2 = box
-            result[y1:y2, x1:x2] = _coarse(result[y1:y2, x1:x2])
-    return result
-
-
 def _coarse(part: ImageBgr) -> ImageBgr:
     """The same without detail. Blocks grow with the picture: a sharper camera shows no more."""
     height, width = part.shape[:2]
