@@ -60,6 +60,7 @@ def add_options(parser: argparse.ArgumentParser, name: str, minutes: float, rate
     add("--weights", type=Path, default=weights, help="folder that the weights are written to")
     add("--start", type=Path, help=f"weights to go on from: {name}_state.pt")
     add("--rate", type=float, default=rate, help="highest learning rate")
+    add("--font", type=Path, help="a font with Chinese characters, e.g. Noto CJK")
     add("--threads", type=int, default=2)
     add("--export-only", action="store_true", help="write the weights of RUN/last.pt")
 

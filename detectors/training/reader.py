@@ -180,7 +180,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     add_options(parser, "reader", minutes=85.0, rate=BASE_LR)
     parser.add_argument("--rendered", type=int, default=60_000, help="rendered plates to draw from")
-    parser.add_argument("--font", type=Path, help="a font with Chinese characters, e.g. Noto CJK")
     parser.add_argument("--mined", type=Path, help="hard negatives of detectors.training.mine")
     parser.add_argument("--without", type=Path, help="list of detectors.training.doubt")
     options = parser.parse_args()

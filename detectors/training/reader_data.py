@@ -28,6 +28,7 @@ from tqdm import tqdm
 from detectors.preprocess import PLATE_SIZE, rectify, resize_plate
 from detectors.training import data as labels
 from detectors.training.arrays import f32
+from detectors.training.captions import caption_patch
 from detectors.training.degrade import degrade, wear
 from detectors.training.render import Glyphs, random_plate, render_plate
 from detectors.training.scene_effects import project
@@ -111,7 +112,7 @@ class ReaderSamples:
         without: frozenset[str] = frozenset(),
     ) -> None:
         rng = np.random.default_rng(seed)
-        self.glyphs = Glyphs(data / "glyphs", font)
+        self.glyphs, self.font = Glyphs(data / "glyphs", font), font
         self.real = real_patches(data, "train", without)
         self.false = labels.not_plates(data, val=False)
         paths = sorted(mined.glob("*.png")) if mined else []
@@ -153,7 +154,11 @@ class ReaderSamples:
     def draw(self, rng: np.random.Generator) -> tuple[ImageBgr, np.ndarray, int]:
         """One sample."""
         chance = rng.random()
-        if chance < 0.05:
+        if chance < 0.015:
+            surface = self.false[int(rng.integers(len(self.false)))]
+            image, corners = caption_patch(surface, rng, self.font)
+            return view(image, corners, rng, real=False), np.zeros(SLOTS, np.int64), UNKNOWN
+        if chance < 0.06:
             mined = bool(self.mined) and rng.random() < 0.5
             pool = self.mined if mined else self.false
             image = pool[int(rng.integers(len(pool)))]
@@ -281,7 +286,7 @@ def view(image: ImageBgr, corners: np.ndarray, rng: np.random.Generator, real: b
     border = cv2.BORDER_REPLICATE
     seen = cv2.warpPerspective(image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=border)
     seen = degrade(seen, rng, wanted)
-    if rng.random() < 0.12:
+    if rng.random() < 0.16:
         return small_crop(seen, quad - low, rng)
     return rectify(seen, jitter(quad - low, rng, tilt_kept=True), PLATE_SIZE)
 

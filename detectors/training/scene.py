@@ -79,7 +79,8 @@ def train(options: argparse.Namespace) -> None:
     torch.manual_seed(SEED)
     net = build_model()
     run = Run(net, options, ema=0.9985, weight_decay=0.02, betas=(0.9, 0.99), clip=10.0)
-    composer = Composer(options.data, load_sources(options.data, options.limit), SEED)
+    sources = load_sources(options.data, options.limit)
+    composer = Composer(options.data, sources, SEED, options.font)
 
     def saved() -> dict[str, float]:
         plot(

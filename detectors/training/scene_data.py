@@ -3,7 +3,7 @@
 A sample is one square view of one photograph (or four small ones side by side), warped by a
 random homography so that plates appear 18 to 240 px wide. Rendered plates of every class and
 real crops replace or join the plates of the picture, matched in brightness; crops that are no
-plates join as hard negatives. Text has a direction, so only streets, whose own plates are not
+plates, and clocks and names as cameras write them, join as hard negatives. Text has a direction, so only streets, whose own plates are not
 labelled, are mirrored. Streets with vans, buses and trucks are drawn more often, and closer to
 them: there are few.
 
@@ -32,6 +32,7 @@ from tqdm import tqdm
 from detectors.nets.scene import CLASSES
 from detectors.training import data as labels
 from detectors.training.arrays import f32
+from detectors.training.captions import write_captions
 from detectors.training.render import Glyphs, random_plate, render_plate
 from detectors.training.scene_effects import (
     is_free,
@@ -178,12 +179,18 @@ def _levels(image: np.ndarray) -> list[np.ndarray]:
 class Composer:
     """Draws training samples from sources, rendered plates and hard negatives."""
 
-    def __init__(self, data: Path, sources: dict[str, list[Source]], seed: int = 0) -> None:
-        self.sources = sources
+    def __init__(
+        self,
+        data: Path,
+        sources: dict[str, list[Source]],
+        seed: int = 0,
+        font: Path | None = None,
+    ) -> None:
+        self.sources, self.font = sources, font
         odds = [max(s.odds, default=1.0) if s.odds is not None else 1.0 for s in sources["street"]]
         self.street_odds = np.cumsum(np.array(odds) / max(sum(odds), 1.0))
         rng = np.random.default_rng(seed)
-        glyphs = Glyphs(data / "glyphs")
+        glyphs = Glyphs(data / "glyphs", font)
         self.rendered: list[np.ndarray] = []
         while len(self.rendered) < 2000:
             text, name = random_plate(rng)
@@ -213,6 +220,8 @@ class Composer:
         else:
             kind = str(rng.choice(["pku", "ccpd", "street"], p=[0.50, 0.11, 0.39]))
             result = self._view(rng, kind, side)
+        if rng.random() < 0.15:
+            write_captions(result.image, result.plates, rng, self.font)
         result.image = photometric(result.image, rng)
         return result
 
