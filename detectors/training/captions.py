@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from detectors.decode import is_legal
 from detectors.training.arrays import f32
 from detectors.training.scene_effects import is_free
 from pipeline.types import PROVINCES, ImageBgr
@@ -36,18 +37,27 @@ CHINESE_WORDS = (
     *("小型车", "大型车", "公里", "监控", "测速", "方向", "进城", "出城", "一", "二", "三"),
 )
 
+FACES = (
+    cv2.FONT_HERSHEY_PLAIN,
+    cv2.FONT_HERSHEY_SIMPLEX,
+    cv2.FONT_HERSHEY_DUPLEX,
+    cv2.FONT_HERSHEY_COMPLEX,
+)
+
 
 def words(rng: np.random.Generator, chinese: bool) -> str:
-    """What one line of a caption says."""
+    """What one line of a caption says; never a plate's text."""
     if rng.random() < 0.6:
         moment = datetime(2005, 1, 1) + timedelta(seconds=float(rng.uniform(0, 8e8)))
         forms = CLOCKS + CHINESE_CLOCKS if chinese else CLOCKS
         return moment.strftime(str(rng.choice(forms)))
     pool = CHINESE_WORDS + tuple(PROVINCES) if chinese and rng.random() < 0.7 else WORDS
-    parts = [str(rng.choice(pool)) for _ in range(int(rng.integers(1, 5)))]
-    number = str(rng.integers(1, 10 ** int(rng.integers(1, 6)))).zfill(int(rng.integers(1, 4)))
-    parts.insert(int(rng.integers(0, len(parts) + 1)), number)
-    return ("" if rng.random() < 0.6 else " ").join(parts)
+    while True:
+        parts = [str(rng.choice(pool)) for _ in range(int(rng.integers(1, 5)))]
+        number = str(rng.integers(1, 10 ** int(rng.integers(1, 6)))).zfill(int(rng.integers(1, 4)))
+        parts.insert(int(rng.integers(0, len(parts) + 1)), number)
+        if not is_legal("".join(parts)):
+            return ("" if rng.random() < 0.6 else " ").join(parts)
 
 
 def caption(rng: np.random.Generator, height: int, font: Path | None) -> np.ndarray:
@@ -67,7 +77,7 @@ def caption(rng: np.random.Generator, height: int, font: Path | None) -> np.ndar
         )
         tile = np.array(canvas)
     else:
-        face = int(rng.choice([cv2.FONT_HERSHEY_PLAIN, cv2.FONT_HERSHEY_SIMPLEX, 2, 3]))
+        face = FACES[int(rng.integers(len(FACES)))]
         thick = max(1, round(height / rng.uniform(10, 24)))
         scale = cv2.getFontScaleFromHeight(face, round(height * 0.6), thick)
         (width, _), _ = cv2.getTextSize(text, face, scale, thick)
@@ -76,7 +86,8 @@ def caption(rng: np.random.Generator, height: int, font: Path | None) -> np.ndar
         for colour, grown in ((outline, 2), (ink, 0)):
             if colour is not None:
                 place = (height // 8, round(height * 0.8))
-                cv2.putText(tile, text, place, face, scale, (*colour, 255), thick + grown, 16)
+                full = (*colour, 255)
+                cv2.putText(tile, text, place, face, scale, full, thick + grown, cv2.LINE_AA)
     if rng.random() < 0.2:  # on a bar, as some cameras print it
         shown = tile[..., 3:].astype(np.float32) / 255
         bar = f32(rng.integers(0, 256, 3) if rng.random() < 0.3 else (0, 0, 0))

@@ -3,9 +3,9 @@
 A sample is one square view of one photograph (or four small ones side by side), warped by a
 random homography so that plates appear 18 to 240 px wide. Rendered plates of every class and
 real crops replace or join the plates of the picture, matched in brightness; crops that are no
-plates, and clocks and names as cameras write them, join as hard negatives. Text has a direction, so only streets, whose own plates are not
-labelled, are mirrored. Streets with vans, buses and trucks are drawn more often, and closer to
-them: there are few.
+plates, and clocks and names as cameras write them, join as hard negatives. Text has a direction,
+so only streets, whose own plates are not labelled, are mirrored. Streets with vans, buses and
+trucks are drawn more often, and closer to them: there are few.
 
 Labels are partial, so each sample carries a weight per class for its *negatives*: 0 where the
 class is not annotated in that photograph. Positives always count.
