@@ -11,6 +11,8 @@ SYSTEM := deploy/system.sh
 # What `make demo` and `make test` pass on, for example: make demo ARGS="--seconds 5"
 ARGS ?=
 BENCH_OUT ?= build/bench
+# Tests wait more than they work: several processes take turns at a machine of two cores.
+PARALLEL := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -q
 
@@ -23,10 +25,16 @@ demo: $(VENV)/.base ## install what is missing and show the whole path on this m
 	@$(BIN)/checkpoint demo $(ARGS)
 
 .PHONY: test
-test: $(VENV)/.paddleocr check ## install what the tests need and run everything
+test: $(VENV)/.paddleocr check ## install what the tests need and check everything but the long tests
 	@$(SYSTEM) tests
 	@$(SYSTEM) container
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+
+.PHONY: test-all
+test-all: $(VENV)/.paddleocr check ## the same, and the long tests: clusters, faults, disks that are full
+	@$(SYSTEM) tests
+	@$(SYSTEM) container
+	@$(BIN)/python -m pytest $(PARALLEL) -m "" $(ARGS)
 
 .PHONY: check
 check: $(VENV)/.dev ## format, lint, types and import rules; changes nothing
@@ -42,7 +50,7 @@ fast: $(VENV)/.dev ## the tests of a few seconds: no cameras, no container, no b
 .PHONY: faults
 faults: $(VENV)/.dev ## kill, cut and fill everything on the way of an alert, 20 times each
 	@$(SYSTEM) tests
-	@$(BIN)/python -m pytest -s tests/system/test_alert_faults.py --fault-rounds 20 $(ARGS)
+	@$(BIN)/python -m pytest -s -m "" tests/system/test_alert_faults.py --fault-rounds 20 $(ARGS)
 
 .PHONY: bench
 bench: $(VENV)/.dev ## measure this machine; nothing else should run (ARGS=--quick: some minutes)

@@ -6,8 +6,11 @@ import os
 import platform
 import resource
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,6 +61,41 @@ class Cpu:
     def cores(self) -> float:
         """How many cores were kept busy."""
         return self.seconds() / max(time.monotonic() - self._began_s, 1e-9)
+
+
+class ThreadCpu:
+    """Processor time of this process from now on, by what its threads are for.
+
+    ``groups``: the start of a thread's name → its group. Python's other threads are ``rest``; what
+    no Python thread has used is ``native``: threads that libraries started, the networks' above
+    all. A thread that ends in the meantime counts as native.
+    """
+
+    def __init__(self, groups: Mapping[str, str]) -> None:
+        self._groups = dict(groups)
+        self._used_s, self._before = _used_s(), _thread_seconds()
+
+    def shares(self) -> dict[str, float]:
+        """Of the processor time used, the share of each group; they sum to 1."""
+        whole_s = max(_used_s() - self._used_s, 1e-9)
+        used: defaultdict[str, float] = defaultdict(float)
+        for thread, seconds in _thread_seconds().items():
+            used[self._group(thread.name)] += seconds - self._before.get(thread, 0.0)
+        shares = {name: used[name] / whole_s for name in {*self._groups.values(), "rest"}}
+        return shares | {"native": max(1.0 - sum(shares.values()), 0.0)}
+
+    def _group(self, name: str) -> str:
+        return next((to for start, to in self._groups.items() if name.startswith(start)), "rest")
+
+
+def _thread_seconds() -> dict[threading.Thread, float]:
+    """Processor seconds of each of Python's threads so far; none where the system does not say."""
+    found = {}
+    for thread in threading.enumerate():
+        with suppress(OSError):  # it has ended this moment
+            text = Path(f"/proc/self/task/{thread.native_id}/schedstat").read_text(encoding="ascii")
+            found[thread] = int(text.split()[0]) / 1e9
+    return found
 
 
 def cores() -> int:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import av
@@ -96,18 +97,33 @@ def settings_for(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is kept of a passage: in an hour there are many, and they must not fill the memory."""
+
+    camera: str
+    plate: str | None
+    start_s: float
+    end_s: float
+
+
+def _seconds() -> array[float]:
+    return array("d")
+
+
 @dataclass(slots=True)
 class Observer:
     """Listens to the pipeline's threads and keeps what a report needs. Thread-safe."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     measuring: bool = False
-    latest: dict[str, Passage] = field(default_factory=dict)
-    settled_s: list[float] = field(default_factory=list)
+    latest: dict[str, Told] = field(default_factory=dict)
+    """By the passage's id."""
+    settled_s: array[float] = field(default_factory=_seconds)
     """From a frame's arrival to the passage that it settled."""
     unsettled: int = 0
     """Passages that were told only when the vehicle had left."""
-    frames_s: list[float] = field(default_factory=list)
+    frames_s: array[float] = field(default_factory=_seconds)
     """From a frame's arrival to its reads."""
     by_camera: Counter[str] = field(default_factory=Counter)
     reads: int = 0
@@ -118,8 +134,8 @@ class Observer:
         """A revision of a passage."""
         with self.lock:
             new = passage.id not in self.latest
-            # without its picture: over an hour they would be what fills the memory
-            self.latest[passage.id] = replace(passage, evidence=None, char_probs=None)
+            told = Told(passage.camera, passage.plate, passage.start_s, passage.end_s)
+            self.latest[passage.id] = told
             if not (new and self.measuring):
                 return
             self.new_passages += 1
@@ -137,19 +153,23 @@ class Observer:
         """The frames of a batch."""
         with self.lock:
             if self.measuring:
-                self.frames_s += [one.total_s for one in times]
+                self.frames_s.extend(one.total_s for one in times)
                 self.by_camera.update(one.camera for one in times)
                 self.reads += sum(one.reads for one in times)
 
 
 def found(
-    truth: Sequence[Truth], clip: Clip, cameras: Sequence[str], ran_s: float, told: list[Passage]
+    truth: Sequence[Truth],
+    clip: Clip,
+    cameras: Sequence[str],
+    ran_s: float,
+    told: Sequence[Told | Passage],
 ) -> tuple[int, int]:
     """How many passages were shown in ``ran_s`` seconds of every camera, and how many of them told.
 
     The clip is played in a loop, media time goes on.
     """
-    by_camera: dict[str, list[Passage]] = {name: [] for name in cameras}
+    by_camera: dict[str, list[Told | Passage]] = {name: [] for name in cameras}
     for passage in told:
         by_camera[passage.camera].append(passage)
     shown = right = 0

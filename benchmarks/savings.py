@@ -30,13 +30,18 @@ from pipeline.tracking import KnownRead
 from pipeline.types import Frame, Passage, PlateDetection, PlateRead, Recognition
 
 NONE: Final = SavingSettings(
-    motion_gate=False, light_decoding=False, scale_planes=False, skip_settled=False
+    motion_gate=False,
+    light_decoding=False,
+    key_frames=False,
+    scale_planes=False,
+    skip_settled=False,
 )
 ROWS: Final[Mapping[str, SavingSettings]] = {
     "none": NONE,
     "motion_gate": NONE.model_copy(update={"motion_gate": True}),
     # the gate says when a lane is empty
     "light_decoding": NONE.model_copy(update={"motion_gate": True, "light_decoding": True}),
+    "key_frames": NONE.model_copy(update={"motion_gate": True, "key_frames": True}),
     "scale_planes": NONE.model_copy(update={"scale_planes": True}),
     "skip_settled": NONE.model_copy(update={"skip_settled": True}),
     "all": SavingSettings(),

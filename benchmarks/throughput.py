@@ -13,9 +13,15 @@ Every figure is of the measured time, after a warm-up:
   ``frame_ms``: from arrival to the frame's reads, of every frame that was looked at.
 - ``passages``: new ones. With a truth beside the clip (its name with ``.json``), ``shown`` and
   ``right``: over the whole run, how many were shown and how many told with the right plate.
+- ``camera_fps``: recognised frames a second of the camera that got least, and most; ``fairness``:
+  Jain's index of all of them, 1 where each gets the same.
+- ``memory``: whether it grows, see :class:`benchmarks.memory.Growth`.
 - ``cpu_cores``, ``rss_mib``: of this process, which holds everything but Redis and the RTSP server.
 - ``cpu_shares``: of that processor time, what decoding, detection and reading of as many frames and
   plates take when run alone; ``efficiency`` is their sum, ``other`` the rest.
+- ``cpu_threads``: of that processor time, what the threads took that decode (``cameras``),
+  recognise, deliver and serve alerts, this benchmark itself (``bench``), the ``rest`` of Python's,
+  and ``native`` ones, which run the networks.
 """
 
 from __future__ import annotations
@@ -25,12 +31,12 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import ceilings
-from benchmarks.measuring import Cpu, Machine, Progress, quantiles_ms, rss_mib
+from benchmarks import ceilings, memory
+from benchmarks.measuring import Cpu, Machine, Progress, ThreadCpu, quantiles_ms, rss_mib
 from benchmarks.playing import Clip, Observer, found, settings_for, sources
 from benchmarks.savings import truth_of
 from detectors.recogniser import load_recogniser
@@ -42,9 +48,19 @@ from pipeline.recognition import Listener
 from pipeline.runtime import Runtime
 
 _TICK_S: Final = 0.5
+_MOST_TICKS: Final = 1800
 _START_S: Final = 30.0
 _CEILING_SHARE: Final = 0.15
 _CEILING_S: Final = (1.0, 6.0)
+_THREADS: Final = {
+    "camera-": "cameras",
+    "recognition": "recognition",
+    "delivery": "delivery",
+    "publisher": "alerts",
+    "alert-": "alerts",
+    "sink-": "alerts",
+    "MainThread": "bench",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +107,15 @@ class Report:
     latency_ms: dict[str, float | None]
     frame_ms: dict[str, float | None]
     camera_fps: dict[str, float]
+    fairness: float
     cpu_cores: float
     cpu_shares: dict[str, float]
+    cpu_threads: dict[str, float]
     rss_mib: float
     device: str
     ceiling: ceilings.Ceilings
     series: tuple[Moment, ...]
+    growth: memory.Growth | None
 
     @property
     def efficiency(self) -> float:
@@ -143,6 +162,7 @@ class _Run:
     dropped: Counter[str]
     observer: Observer
     cpu_s: float
+    cpu_threads: dict[str, float]
     series: tuple[Moment, ...]
     ran_s: float
     cameras: tuple[str, ...]
@@ -168,14 +188,16 @@ def _play(
         before, dropped_before = _counts(runtime.cameras())
         with observer.lock:
             observer.measuring = True
-        start_s, cpu = time.monotonic(), Cpu()
+        start_s, cpu, threads = time.monotonic(), Cpu(), ThreadCpu(_THREADS)
         series: list[Moment] = []
+        tick_s = max(_TICK_S, settings.seconds / _MOST_TICKS)
         while (passed_s := time.monotonic() - start_s) < settings.seconds:
             series.append(_moment(passed_s, runtime))
             progress(what, passed_s / settings.seconds)
             runtime.check()
-            time.sleep(min(_TICK_S, settings.seconds - passed_s + 0.01))
+            time.sleep(min(tick_s, settings.seconds - passed_s + 0.01))
         passed_s, cpu_s = time.monotonic() - start_s, cpu.seconds()
+        cpu_threads = threads.shares()
         with observer.lock:
             observer.measuring = False
         series.append(_moment(passed_s, runtime))
@@ -186,7 +208,9 @@ def _play(
     names = tuple(camera.name for camera in checkpoint.cameras)
     after.subtract(before)
     dropped_after.subtract(dropped_before)
-    return _Run(passed_s, after, dropped_after, observer, cpu_s, tuple(series), ran_s, names)
+    return _Run(
+        passed_s, after, dropped_after, observer, cpu_s, cpu_threads, tuple(series), ran_s, names
+    )
 
 
 def _wait_until_all_stream(runtime: Runtime, cameras: int) -> None:
@@ -260,13 +284,22 @@ def _report(
         latency_ms=quantiles_ms(observer.settled_s),
         frame_ms=quantiles_ms(observer.frames_s),
         camera_fps={"least": camera_fps[0], "most": camera_fps[-1]},
+        fairness=fairness(camera_fps),
         cpu_cores=run.cpu_s / seconds,
         cpu_shares=shares,
+        cpu_threads=run.cpu_threads,
         rss_mib=max(moment.rss_mib for moment in run.series),
         device=device,
         ceiling=ceiling,
         series=run.series,
+        growth=memory.growth([(one.at_s, one.rss_mib) for one in run.series]),
     )
+
+
+def fairness(rates: Sequence[float]) -> float:
+    """Jain's index: 1 where all are equal, 1 / N where one has everything."""
+    squares = sum(rate * rate for rate in rates)
+    return sum(rates) ** 2 / (len(rates) * squares) if squares else 1.0
 
 
 def as_json(report: Report) -> dict[str, Any]:
@@ -297,11 +330,14 @@ def as_json(report: Report) -> dict[str, Any]:
         "still_fps": report.skipped_fps[STILL],
         "frame_ms": report.frame_ms,
         "camera_fps": report.camera_fps,
+        "fairness": report.fairness,
+        "memory": None if report.growth is None else asdict(report.growth),
         "unsettled": report.unsettled,
         "shown": report.shown,
         "right": report.right,
         "cpu_shares": report.cpu_shares | {"other": 1 - report.efficiency},
         "efficiency": report.efficiency,
+        "cpu_threads": report.cpu_threads,
         "savings": settings.savings.model_dump(),
         "machine": {
             "cpu": report.machine.cpu,

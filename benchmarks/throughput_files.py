@@ -34,7 +34,10 @@ def write(report: Report, record: dict[str, Any], folder: Path) -> None:
     queue.set_ylim(bottom=0)
     for axes in (memory, queue):
         axes.grid(alpha=0.3)
-    figure.suptitle(f"{report.settings.cameras} cameras, {report.settings.source.name}")
+    title = f"{report.settings.cameras} cameras, {report.settings.source.name}"
+    if report.growth is not None:
+        title += f": slope {report.growth.slope_mib_h:+.1f} MiB an hour"
+    figure.suptitle(title)
     figure.tight_layout()
     figure.savefig(folder / "memory.png", dpi=120)
     pyplot.close(figure)

@@ -72,6 +72,59 @@ _GLOB_CLASS: Final = str.maketrans({"[": "[[]"})
 
 
 @dataclass(frozen=True, slots=True)
+class PassageFilter:
+    """What passages are looked for; None and empty: any.
+
+    Attributes:
+        plate: a normalised plate, or a pattern: ``?`` is one character, ``*`` any number.
+        since, until: ended from ``since`` on, and before ``until``.
+    """
+
+    plate: str | None = None
+    cameras: Sequence[str] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+    plate_class: PlateClass | None = None
+    vehicle_class: VehicleClass | None = None
+    vehicle_colour: VehicleColour | None = None
+    with_hit: bool | None = None
+
+    @property
+    def is_pattern(self) -> bool:
+        """Whether the plate is one."""
+        return self.plate is not None and ("?" in self.plate or "*" in self.plate)
+
+    def conditions(self) -> tuple[list[str], list[object]]:
+        """As SQL conditions, that of the plate first, with their values."""
+        wanted: list[tuple[str, object]] = []
+        if self.plate is not None and self.is_pattern:
+            wanted.append(("plate GLOB ?", self.plate.translate(_GLOB_CLASS)))
+        elif self.plate is not None:
+            wanted.append(("plate = ?", self.plate))
+        if self.since is not None:
+            wanted.append(("ended_us >= ?", microseconds_of(self.since)))
+        if self.until is not None:
+            wanted.append(("ended_us < ?", microseconds_of(self.until)))
+        columns = {
+            "plate_class": self.plate_class,
+            "vehicle_class": self.vehicle_class,
+            "vehicle_colour": self.vehicle_colour,
+        }
+        wanted += [(f"{name} = ?", value.value) for name, value in columns.items() if value]
+        if self.with_hit is not None:
+            wanted.append(("has_hit = ?", int(self.with_hit)))
+        conditions = [condition for condition, _ in wanted]
+        values = [value for _, value in wanted]
+        if self.cameras:
+            conditions.append(f"camera IN ({', '.join('?' * len(self.cameras))})")
+            values += self.cameras
+        return conditions, values
+
+
+ANY: Final = PassageFilter()
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
     """Where a passage stands in the order of their ends: a page goes on behind it."""
 
@@ -146,30 +199,14 @@ class PassageArchive:
             )
 
     def search(
-        self,
-        plate: str | None = None,
-        *,
-        cameras: Sequence[str] = (),
-        since: datetime | None = None,
-        until: datetime | None = None,
-        plate_class: PlateClass | None = None,
-        vehicle_class: VehicleClass | None = None,
-        vehicle_colour: VehicleColour | None = None,
-        with_hit: bool | None = None,
-        before: Place | None = None,
-        limit: int = 100,
+        self, wanted: PassageFilter = ANY, *, before: Place | None = None, limit: int = 100
     ) -> list[KeptPassage]:
         """Passages that fit everything asked for, the latest first.
 
-        Args:
-            plate: a normalised plate, or a pattern: ``?`` is one character, ``*`` any number.
-            since, until: ended from ``since`` on, and before ``until``.
-            before: place of the last one of the page before: go on behind it.
+        ``before``: place of the last one of the page before: go on behind it.
         """
-        conditions, values = _where(
-            plate, cameras, since, until, plate_class, vehicle_class, vehicle_colour, with_hit
-        )
-        if plate is not None and _is_glob(plate) and self.count(plate) <= _FEW:
+        conditions, values = wanted.conditions()
+        if wanted.is_pattern and self.count(PassageFilter(wanted.plate)) <= _FEW:
             # Few fit: find them in the index of plates instead of reading every passage.
             conditions[0] = f"row IN (SELECT row FROM passages WHERE {conditions[0]})"  # noqa: S608
         if before is not None:
@@ -178,22 +215,9 @@ class PassageArchive:
         where = " AND ".join(conditions) or "1"
         return self._kept(f"{where} ORDER BY ended_us DESC, row DESC LIMIT ?", (*values, limit))
 
-    def count(
-        self,
-        plate: str | None = None,
-        *,
-        cameras: Sequence[str] = (),
-        since: datetime | None = None,
-        until: datetime | None = None,
-        plate_class: PlateClass | None = None,
-        vehicle_class: VehicleClass | None = None,
-        vehicle_colour: VehicleColour | None = None,
-        with_hit: bool | None = None,
-    ) -> int:
-        """How many passages are kept, of those that fit everything asked for; see ``search``."""
-        conditions, values = _where(
-            plate, cameras, since, until, plate_class, vehicle_class, vehicle_colour, with_hit
-        )
+    def count(self, wanted: PassageFilter = ANY) -> int:
+        """How many passages are kept, of those that fit everything asked for."""
+        conditions, values = wanted.conditions()
         where = " AND ".join(conditions) or "1"
         query = f"SELECT count(*) FROM passages WHERE {where}"  # noqa: S608
         with self._database.reading() as connection:
@@ -302,47 +326,6 @@ class PassageArchive:
         with self._database.reading() as connection:
             rows = connection.execute(query, values).fetchall()
         return list(_parsed(rows, self.path))
-
-
-def _is_glob(plate: str) -> bool:
-    """Whether a plate searched for is a pattern."""
-    return "?" in plate or "*" in plate
-
-
-def _where(
-    plate: str | None,
-    cameras: Sequence[str],
-    since: datetime | None,
-    until: datetime | None,
-    plate_class: PlateClass | None,
-    vehicle_class: VehicleClass | None,
-    vehicle_colour: VehicleColour | None,
-    with_hit: bool | None,
-) -> tuple[list[str], list[object]]:
-    """What a search asks for, as SQL conditions with their values."""
-    wanted: list[tuple[str, object]] = []
-    if plate is not None and _is_glob(plate):
-        wanted.append(("plate GLOB ?", plate.translate(_GLOB_CLASS)))
-    elif plate is not None:
-        wanted.append(("plate = ?", plate))
-    if since is not None:
-        wanted.append(("ended_us >= ?", microseconds_of(since)))
-    if until is not None:
-        wanted.append(("ended_us < ?", microseconds_of(until)))
-    columns = {
-        "plate_class": plate_class,
-        "vehicle_class": vehicle_class,
-        "vehicle_colour": vehicle_colour,
-    }
-    wanted += [(f"{name} = ?", value.value) for name, value in columns.items() if value]
-    if with_hit is not None:
-        wanted.append(("has_hit = ?", int(with_hit)))
-    conditions = [condition for condition, _ in wanted]
-    values = [value for _, value in wanted]
-    if cameras:
-        conditions.append(f"camera IN ({', '.join('?' * len(cameras))})")
-        values += cameras
-    return conditions, values
 
 
 def _parsed(rows: Iterable[tuple[int, bytes, int]], path: Path) -> Iterator[KeptPassage]:

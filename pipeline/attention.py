@@ -17,7 +17,8 @@ from pipeline.motion import REFRESH_S, Luma, MotionGate, luma_grid
 STILL = "still"
 """Cause: nothing had moved since the last frame that was looked at. A sampled frame."""
 LIGHT = "light"
-"""Cause: not decoded, because the lane was empty and no other frame refers to it."""
+"""Cause: not decoded, because the lane was empty: no other frame refers to it, or it is no key
+frame."""
 BEHIND = "behind"
 """Cause of a drop: decoding is late, and goes on at the next key frame. A sampled frame."""
 OVERLOAD = "overload"
@@ -85,17 +86,32 @@ class Attention:
     @property
     def light(self) -> bool:
         """Whether decoding what others refer to is enough for now. The camera's thread."""
+        return self._savings.light_decoding and self._empty
+
+    @property
+    def key_frames(self) -> bool:
+        """Whether decoding key frames is enough for now. The camera's thread."""
+        return self._savings.key_frames and self._empty
+
+    @property
+    def _empty(self) -> bool:
         return (
-            self._savings.light_decoding
-            and self._savings.motion_gate
+            self._savings.motion_gate
             and not self._vehicles
             and self._gate.still_s(self._now_s) > _EMPTY_S
         )
 
-    def not_decoded(self) -> None:
-        """A frame was left undecoded. The camera's thread."""
+    def stirs(self, luma: Luma | None) -> bool:
+        """Whether something has moved since the last look; nothing is noted. Camera's thread."""
+        return luma is None or self._gate.stirs(luma_grid(luma))
+
+    def not_decoded(self, frames: int = 1) -> None:
+        """So many frames were left undecoded; fewer than none: are decoded after all.
+
+        The camera's thread.
+        """
         with self._lock:
-            self._skipped[LIGHT] += 1
+            self._skipped[LIGHT] += frames
 
     def late(self, lag_s: float, now_s: float) -> None:
         """By how much decoding is late now (monotonic seconds). The thread that decodes."""
@@ -177,7 +193,7 @@ class Attentions:
         """The camera's, made where it has none."""
         savings = camera.savings or self._savings
         if self._everything:
-            savings = savings.model_copy(update={"motion_gate": False, "light_decoding": False})
+            savings = savings.model_copy(update={"motion_gate": False})
         with self._lock:
             if camera.name not in self._of:
                 made = Attention(savings, self._close_after_s, self._detector_side)

@@ -32,12 +32,14 @@ class Duty(StrEnum):
 class Order:
     """What one node is to do with one camera.
 
-    ``after``: what an earlier node has told of it.
+    ``after``: what an earlier node has told of it. ``heir_since``: where it is finished, since when
+    the next node looks at it; None where none does.
     """
 
     camera: CameraSettings = field(repr=False)
     duty: Duty
     after: Boundary | None = None
+    heir_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +55,18 @@ class Orders:
 
 @dataclass(frozen=True, slots=True)
 class CameraReport:
-    """One camera on one node. ``boundary``: it has let go there; ``ended``: of a file, for good."""
+    """One camera on one node.
+
+    ``boundary``: it has let go there; ``ended``: of a file, for good. ``looks_since``: its frames
+    were looked at without a gap since then; None where none was.
+    """
 
     camera: str
     duty: Duty
     status: CameraStatus
     boundary: Boundary | None = None
     ended: bool = False
+    looks_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

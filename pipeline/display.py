@@ -38,11 +38,11 @@ PLATE_STYLES: Final = {
 """Text and ground as on the plate itself."""
 
 KIND_STYLES: Final = {
-    MatchKind.EXACT: "bold white on #b00020",
+    MatchKind.EXACT: "bold white on #b3001b",
     MatchKind.POSSIBLE: "bold black on #ffb300",
     MatchKind.PARTIAL: "bold black on #80cbc4",
 }
-RETRACTED_STYLE: Final = "bold white on #4a148c"
+RETRACTED_STYLE: Final = "bold white on #5b2aa0"
 _KIND_LABELS: Final = {
     MatchKind.EXACT: "▲ HIT",
     MatchKind.POSSIBLE: "△ POSSIBLE",

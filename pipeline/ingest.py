@@ -36,6 +36,7 @@ from pipeline.clock import Clock, SystemClock
 from pipeline.config import CameraSettings
 from pipeline.detached import DetachedSource
 from pipeline.errors import CheckpointError, InputError, SourceError, redact
+from pipeline.lag import StreamLag
 from pipeline.mailbox import Mailboxes
 from pipeline.media import Decoder
 from pipeline.source import EndOfMedia, Sample, Source, display_name, is_live, open_source
@@ -222,12 +223,13 @@ class CameraWorker:
                     if self._pace:
                         started_s = self._keep_pace(started_s, position_s)
                     if sample is not None:
-                        at = started_at + timedelta(seconds=position_s)
-                        moment, arrived_s = at, self._clock.monotonic()
+                        taken_s = offset_s + sample.media_s
+                        moment = started_at + timedelta(seconds=taken_s)
+                        arrived_s = self._clock.monotonic()
                         if self._pace:
-                            moment = self._clock.now()
-                            arrived_s = min(arrived_s, started_s + position_s)
-                        self._publish(sample, position_s, moment, arrived_s, live=self._pace)
+                            moment = self._clock.now() - timedelta(seconds=position_s - taken_s)
+                            arrived_s = min(arrived_s, started_s + taken_s)
+                        self._publish(sample, taken_s, moment, arrived_s, live=self._pace)
             except EndOfMedia:
                 if not self._loop:
                     return
@@ -254,6 +256,7 @@ class CameraWorker:
         self._unchanged_s = 0.0
         opened_s = heard_s = self._clock.monotonic()
         base_s: float | None = None
+        lag = StreamLag()
         while True:
             before, left_out = source.decoded, self._left_out()
             sample = self._step(source)
@@ -271,7 +274,10 @@ class CameraWorker:
                 base_s = self._resume_at(now_s, source.step_s) - sample.media_s
             arrived_s = now_s if sample.arrived_s is None else min(sample.arrived_s, now_s)
             media_s = base_s + sample.media_s
-            self._publish(sample, media_s, self._clock.now(), arrived_s, live=True)
+            # Dated by the camera's pace: another node, as late or not, dates the frame alike.
+            late_s = now_s - arrived_s + lag.at(arrived_s, sample.media_s)
+            moment = self._clock.now() - timedelta(seconds=late_s)
+            self._publish(sample, media_s, moment, arrived_s, live=True)
             self._unchanged_s = same_s = freeze.same_for_s(sample.image, now_s)
             if same_s >= self._settings.frozen_timeout_s:
                 raise self._stalled(f"the very same picture for {same_s:.1f} s")

@@ -66,18 +66,26 @@ class MotionGate:
             self._moved_s = media_s
             return True
         changed = _changed(grid, self._reference)
-        deaf = self._restless > _RESTLESS
+        moves = self._moves(changed)
         if empty:
             self._restless += _RESTLESS_MEMORY * (changed - self._restless)
-        if deaf.mean() <= _MOST_DEAF:
-            changed &= ~deaf
-        if np.count_nonzero(changed) >= _CELLS:
+        if moves:
             self._moved_s = media_s
         return media_s - self._moved_s <= HOLD_S or media_s - self._looked_s >= refresh_s
+
+    def stirs(self, grid: Grid) -> bool:
+        """Whether something has moved since the last look. Nothing is noted."""
+        return self._reference is None or self._moves(_changed(grid, self._reference))
 
     def looked(self, grid: Grid, media_s: float) -> None:
         """The frame is being looked at: what comes next is held against it."""
         self._reference, self._looked_s = grid, media_s
+
+    def _moves(self, changed: NDArray[np.bool_]) -> bool:
+        deaf = self._restless > _RESTLESS
+        if deaf.mean() <= _MOST_DEAF:
+            changed = changed & ~deaf
+        return bool(np.count_nonzero(changed) >= _CELLS)
 
     def still_s(self, media_s: float) -> float:
         """Seconds since something moved."""

@@ -25,7 +25,7 @@ from pipeline.clock import Clock, SystemClock
 from pipeline.cluster_records import CameraReport, Duty, NodeReport, Order, Orders, Tally
 from pipeline.config import CameraSettings, CheckpointSettings, Role, Settings
 from pipeline.errors import CheckpointError, ConfigError
-from pipeline.handover import Boundary, Gate
+from pipeline.handover import Boundary, Gate, later
 from pipeline.recognition import Listener, Recognition
 from pipeline.runtime import Runtime
 from pipeline.source import is_live, local_path
@@ -83,6 +83,8 @@ class _Camera:
     asked: Future[Boundary | None] | None = None
     finish_by_s: float | None = None
     boundary: Boundary | None = None
+    left: Boundary | None = None
+    """Where it was let go before: the leader had thought better of it by then."""
     at_end: bool = False
     """Let go because its file is at its end, and all its frames are recognised."""
     ended: bool = False
@@ -111,6 +113,7 @@ class Node:
     ) -> None:
         self._settings = settings
         self._node = node
+        self._once = once
         self._clock = clock or SystemClock()
         self._run = uuid.uuid4().hex
         self._lock = threading.Lock()
@@ -199,7 +202,7 @@ class Node:
         for name in [name for name in self._cameras if name not in ordered]:
             camera = self._cameras[name]
             if camera.worker:
-                camera.order = replace(camera.order, duty=Duty.FINISH)
+                camera.order = replace(camera.order, duty=Duty.FINISH, heir_since=None)
                 camera.finish_by_s = self._clock.monotonic()
             else:
                 del self._cameras[name]
@@ -233,16 +236,16 @@ class Node:
                 camera.worker, camera.status = False, status
                 self._runtime.health.report(f"camera {name}", None)
             elif not (camera.worker or camera.ended or duty is Duty.FINISH):
-                camera.boundary = None  # it has come back, and begins anew
+                # It has come back, and begins anew beyond what it has told itself.
+                camera.left, camera.boundary = self._in_its_time(camera), None
             return
         if not camera.worker:
             if duty is Duty.FINISH:
                 camera.boundary = Boundary()
                 return
             camera.standby = duty is Duty.STANDBY
-            recognition.add(
-                camera.order.camera, Gate(holding=camera.standby, boundary=camera.order.after)
-            )
+            after = later(camera.order.after, camera.left)
+            recognition.add(camera.order.camera, Gate(holding=camera.standby, boundary=after))
             camera.worker = True
             return
         if camera.asked is not None:
@@ -254,10 +257,19 @@ class Node:
             now_s = self._clock.monotonic()
             if camera.finish_by_s is None:
                 camera.finish_by_s = now_s + self._settings.cluster.handover_wait_s
-            camera.asked = recognition.release(name, at_once=now_s >= camera.finish_by_s)
+            at_once = now_s >= camera.finish_by_s or self._dry(name) is not None
+            camera.asked = recognition.release(
+                name, at_once=at_once, heir_since=camera.order.heir_since
+            )
         elif duty is Duty.RUN and camera.standby:
             recognition.open_gate(name, camera.order.after)
             camera.standby = False
+
+    def _in_its_time(self, camera: _Camera) -> Boundary | None:
+        """Its own border as a later reading of it can use it: media time begins anew with that."""
+        if camera.boundary is None or is_live(camera.order.camera.source):
+            return camera.boundary and replace(camera.boundary, media_s=None)
+        return replace(camera.boundary, at=None) if self._once else None
 
     def _hear(self, camera: _Camera) -> None:
         """Hear whether the recognition thread has let a camera go."""
@@ -269,13 +281,16 @@ class Node:
         camera.boundary, camera.ended = boundary, camera.at_end
 
     def _at_its_end(self, name: str) -> bool:
+        return self._dry(name) is CameraState.STOPPED
+
+    def _dry(self, name: str) -> CameraState | None:
+        """The state of a camera of which no frame comes and none waits; else None."""
         recognition = self._recognition
-        return any(
-            worker.camera == name
-            and worker.status().state is CameraState.STOPPED
-            and recognition.mailboxes.depth(name) == 0
-            for worker in recognition.workers
-        )
+        for worker in recognition.workers:
+            if worker.camera == name and recognition.mailboxes.depth(name) == 0:
+                state = worker.status().state
+                return None if state is CameraState.STREAMING else state
+        return None
 
     def _report(self) -> NodeReport:
         recognition = self._recognition
@@ -285,7 +300,10 @@ class Node:
             status = statuses.get(name) or camera.status
             if status is not None:
                 duty, plain = self._duty(camera), _plain(status)
-                cameras.append(CameraReport(name, duty, plain, camera.boundary, camera.ended))
+                looks = recognition.looks_since(name)
+                cameras.append(
+                    CameraReport(name, duty, plain, camera.boundary, camera.ended, looks)
+                )
         tally = sum((_tally_of(status) for status in statuses.values()), self._departed)
         tally = replace(
             tally,

@@ -147,9 +147,19 @@ class PassageBuilder:
         )
         return len(self._candidates), sum(1 for _ in wanting)
 
-    def close(self) -> list[Passage]:
-        """The source has ended: close every passage."""
-        return [passage for track in self._tracker.close() for passage in self._close(track)]
+    def close(self, *, but_untold_at: datetime | None = None) -> list[Passage]:
+        """The source has ended: close every passage.
+
+        ``but_untold_at``: except those that were never told and were still seen then; another node
+        tells them.
+        """
+        tracks = self._tracker.close()
+        for track in list(tracks):
+            candidate = self._candidates[track.number]
+            if candidate.emitted is None and candidate.ended_at == but_untold_at:
+                del self._candidates[track.number]
+                tracks.remove(track)
+        return [passage for track in tracks for passage in self._close(track)]
 
     def _opened(self, frame: Frame) -> _Candidate:
         at_s, at = frame.media_s, frame.captured_at

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 
 import structlog
@@ -25,6 +26,7 @@ from pipeline.handover import Boundary, Gate
 from pipeline.health import Health
 from pipeline.ingest import CameraWorker
 from pipeline.late import LATE_FILE, LateMatching, LateQueue
+from pipeline.lookout import Lookout
 from pipeline.mailbox import Mailboxes
 from pipeline.matching import Matcher
 from pipeline.media import Decoder
@@ -34,6 +36,7 @@ from pipeline.passage import PassageBuilder
 from pipeline.recognise import FrameTimes, RecognitionStage
 from pipeline.stills import Stills
 from pipeline.types import Hit, Passage
+from pipeline.types import Recognition as Scene
 from pipeline.upward import Upward, program_version, report_damage
 from watchlist.store import Watchlist
 
@@ -198,7 +201,9 @@ class Recognition:
             return PassageBuilder(camera, settings.passages, evidence, clock, skips_known=skips)
 
         self._new_worker, self._new_builder = new_worker, new_builder
-        self._gates: dict[str, Gate] = {}  # of cameras that came later
+        self._gates: dict[str, Gate] = {}  # of cameras that came later, like their lookouts
+        self._lookouts: dict[str, Lookout] = {}
+        self._quiet_s = settings.passages.close_after_s
         self.workers = [self._new_worker(camera) for camera in settings.cameras]
         self.stage = RecognitionStage(
             Batcher(self.mailboxes, recognition.batch_size, recognition.batch_deadline_s),
@@ -209,7 +214,7 @@ class Recognition:
             clock,
             self._attentions,
             self._timed,
-            self.stills.note,
+            self._seen,
         )
         matcher = Matcher(watchlist, settings.checkpoint, clock, settings.matching)
         self._late_queue = LateQueue(data_dir / LATE_FILE, clock)
@@ -297,6 +302,7 @@ class Recognition:
 
         def begin() -> None:
             self._gates[camera.name] = gate
+            self._lookouts[camera.name] = Lookout(self._quiet_s)
             self.stage.add(camera.name, self._new_builder(camera))
             worker.start()
 
@@ -311,27 +317,35 @@ class Recognition:
 
         self.stage.ask(tell)
 
-    def release(self, camera: str, *, at_once: bool) -> Future[Boundary | None]:
-        """Let a camera go, its passages closed and handed on, at a moment without a vehicle.
+    def looks_since(self, camera: str) -> datetime | None:
+        """Since when the frames of a camera that came later were looked at without a gap."""
+        lookout = self._lookouts.get(camera)
+        return lookout.since if lookout is not None else None
 
-        ``at_once``: now. The result is None where a vehicle is in view, and the camera goes on.
+    def release(
+        self, camera: str, *, at_once: bool, heir_since: datetime | None = None
+    ) -> Future[Boundary | None]:
+        """Where a camera's passages end that is let go; None: no moment for it yet.
+
+        ``at_once``, ``heir_since``: see :meth:`Lookout.let_go`.
         """
         worker = self._worker(camera)
-        boundary: Future[Boundary | None] = Future()
+        released: Future[Boundary | None] = Future()
 
         def let_go() -> None:
-            builder = self.stage.builder(camera)
-            if not (builder.idle or at_once):
-                boundary.set_result(None)
-                return
+            lookout, builder = self._lookouts[camera], self.stage.builder(camera)
+            gone = lookout.let_go(builder, at_once=at_once, heir_since=heir_since)
+            if gone is None:
+                return released.set_result(None)
             worker.stop()
             self.mailboxes.discard(camera, "moved")
-            self._take(self.stage.remove(camera).close())
-            self._gates.pop(camera, None)
-            boundary.set_result(Boundary(*builder.seen) if builder.seen else Boundary())
+            self.stage.remove(camera)
+            self._take(gone[0])
+            del self._lookouts[camera], self._gates[camera]
+            return released.set_result(gone[1])
 
         self.stage.ask(let_go)
-        return boundary
+        return released
 
     def forget(self, camera: str) -> CameraStatus | None:
         """Take a released camera away; its last status, or None while its thread still ends."""
@@ -355,17 +369,19 @@ class Recognition:
         return self._delivery.waiting(), self._upward.outbox.depth()
 
     def _take(self, passages: Sequence[Passage]) -> None:
-        if self._gates:
-            passages = [
-                ours
-                for passage in passages
-                for ours in (
-                    self._gates[passage.camera].let_through([passage])
-                    if passage.camera in self._gates
-                    else [passage]
-                )
-            ]
-        self._hand_on(passages)
+        self._hand_on([ours for passage in passages for ours in self._ours(passage)])
+
+    def _ours(self, passage: Passage) -> list[Passage]:
+        gate = self._gates.get(passage.camera)
+        if gate is None:
+            return [passage]
+        self._lookouts[passage.camera].closed([passage])
+        return gate.let_through([passage])
+
+    def _seen(self, scene: Scene) -> None:
+        self.stills.note(scene)
+        if (lookout := self._lookouts.get(scene.frame.camera)) is not None:
+            lookout.saw(scene)
 
     def _timed(self, times: Sequence[FrameTimes]) -> None:
         self._latency_s.update((one.camera, one.total_s) for one in times)

@@ -39,6 +39,12 @@ class MediaClock:
         self._last_s = max(media_s, self._last_s or 0.0)
         return self._last_s
 
+    def ahead(self, pts_s: float) -> float:
+        """About what :meth:`at` will say of a later frame; time does not go on for it."""
+        if self._origin_s is None or self._last_s is None:
+            return self._last_s or 0.0
+        return max(pts_s - self._origin_s, self._last_s)
+
 
 class Sampler:
     """Takes the first frame of every slot of ``1 / fps`` seconds of media time."""

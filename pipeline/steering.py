@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
@@ -27,7 +27,7 @@ from pipeline.cluster_records import (
     Order,
 )
 from pipeline.config import CameraSettings, ClusterSettings
-from pipeline.handover import Boundary
+from pipeline.handover import Boundary, later
 from pipeline.placement import place
 from pipeline.source import is_live
 from pipeline.types import Passage
@@ -179,7 +179,7 @@ class Steering:
         """Where the camera is now, by what its nodes say."""
         name = course.camera.name
         if course.heir is not None and _is_gone(course.heir, nodes):
-            course.heir = None
+            course.heir, course.finishing = None, False  # nobody looks: the owner goes on
         if course.owner is not None and _is_gone(course.owner, nodes):
             _log.warning("camera has lost its node", camera=name, node=course.owner)
             if course.was_watched and not course.gap_s:  # nobody has looked since it was heard
@@ -198,7 +198,7 @@ class Steering:
         heir = self._report(course.heir, name)
         if course.heir is not None and not course.finishing:
             waited_s = now_s - course.moving_since_s
-            streams = heir is not None and heir.status.state is CameraState.STREAMING
+            streams = _looks(heir)
             late = waited_s > self._settings.handover_wait_s
             if late and not streams and nodes[course.owner or ""].state is NodeState.READY:
                 _log.warning(
@@ -233,28 +233,24 @@ class Steering:
     def _boundary_after(self, course: _Course, boundary: Boundary) -> Boundary | None:
         """What the next node is told of the end of the one before."""
         if course.live:
-            return self._with_plates(course, boundary.at)
-        return self._reached(course, boundary.media_s)
+            return self._with_plates(course, replace(boundary, media_s=None))
+        return _furthest(course.after, replace(boundary, at=None)) if self._once else None
 
     def _boundary_of_lost(self, course: _Course) -> Boundary | None:
         """The same where the node before cannot say: what has reached us was told."""
         if course.live:
-            return self._with_plates(course, course.told_at)
-        return self._reached(course, course.told_s)
+            return self._with_plates(course, Boundary(at=course.told_at))
+        reached = self._once and course.told_s is not None
+        return _furthest(course.after, Boundary(media_s=course.told_s)) if reached else course.after
 
-    def _reached(self, course: _Course, media_s: float | None) -> Boundary | None:
-        """How far a file that is read once is told; a node that began anew may not be there yet."""
-        before = course.after.media_s if course.after else None
-        reached = [at_s for at_s in (media_s, before) if at_s is not None]
-        return Boundary(media_s=max(reached)) if self._once and reached else None
-
-    def _with_plates(self, course: _Course, at: datetime | None) -> Boundary:
+    def _with_plates(self, course: _Course, boundary: Boundary) -> Boundary:
+        boundary = _furthest(course.after, boundary)
         last = max((seen for _, seen in course.plates), default=None)
         if last is None:
-            return Boundary(at=at)
+            return boundary
         horizon, until = last - self._reopen, last + self._reopen
         plates = tuple({plate for plate, seen in course.plates if seen >= horizon})
-        return Boundary(at=at, plates=plates, plates_until=until)
+        return replace(boundary, plates=plates, plates_until=until)
 
     def _awaits_nodes(self, nodes: Mapping[str, NodeView], now_s: float) -> bool:
         """At the start, wait for those that are just starting: else all would move at once."""
@@ -311,10 +307,39 @@ class Steering:
         if course.owner is None or course.ended:
             return []
         duty = Duty.FINISH if course.finishing else Duty.RUN
-        orders = [(course.owner, Order(course.camera, duty, course.after))]
+        order = Order(course.camera, duty, course.after, self._heir_since(course))
+        orders = [(course.owner, order)]
         if course.heir is not None and course.live:
             orders.append((course.heir, Order(course.camera, Duty.STANDBY)))
         return orders
+
+    def _heir_since(self, course: _Course) -> datetime | None:
+        """Since when the next node looks. A file it will read from its beginning."""
+        if not course.finishing or course.heir is None:
+            return None
+        if not course.live:
+            return datetime.min.replace(tzinfo=UTC) if self._once else None
+        heir = self._report(course.heir, course.camera.name)
+        return heir.looks_since if _looks(heir) and heir is not None else None
+
+
+def _furthest(before: Boundary | None, boundary: Boundary) -> Boundary:
+    """A node's border; that of the node before it where it has not come as far as that yet."""
+    if before is None:
+        return boundary
+    at, media_s = before.at, before.media_s
+    behind = at is not None and (boundary.at is None or boundary.at < at)
+    behind |= media_s is not None and (boundary.media_s is None or boundary.media_s < media_s)
+    return (later(before, boundary) or boundary) if behind else boundary
+
+
+def _looks(heir: CameraReport | None) -> bool:
+    """Whether a node looks at a camera: it comes, and its frames are recognised."""
+    return (
+        heir is not None
+        and heir.status.state is CameraState.STREAMING
+        and heir.looks_since is not None
+    )
 
 
 def _is_gone(node: str, nodes: Mapping[str, NodeView]) -> bool:

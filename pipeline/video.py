@@ -24,6 +24,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from pipeline.attention import Attention
 from pipeline.errors import InputError, SourceError
+from pipeline.keyframes import KeyFrames, Packet
 from pipeline.lag import StreamLag
 from pipeline.media import Decoder, EndOfMedia, Sample
 from pipeline.motion import Luma
@@ -31,7 +32,7 @@ from pipeline.sampling import MediaClock, Sampler
 from pipeline.types import ImageBgr
 
 _JUMP_AHEAD_LIVE_S = 10.0
-_REMEMBERED_PACKETS = 64
+_REMEMBERED_PACKETS = 512
 _PLANAR = ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "gray")
 _log = structlog.get_logger(__name__)
 
@@ -71,6 +72,10 @@ class VideoSource:
         if attention is not None:
             attention.restart()
         self._light = self._leaving_out = False
+        self._keys = KeyFrames(self._stream) if attention is not None and not decoder else None
+        self._backlog: deque[Packet] = deque()  # kept, and to be decoded after all
+        self._taken_pts: int | None = None  # of a frame that comes a second time
+        self._too_old_s = (0.0, 0.0)  # from, to: frames that are not to be sampled
         self._lag = StreamLag()
         self._whole, self._small = VideoReformatter(), VideoReformatter()
         self._arrived_s: dict[int | None, float] = {}  # of packets whose frames are still to come
@@ -81,6 +86,9 @@ class VideoSource:
         """Read one packet or take one of its frames; see :meth:`Source.read`."""
         if self._pending:
             return self._take(self._pending.popleft())
+        if self._backlog:
+            self._decode_or_count(self._backlog.popleft())
+            return self._take(self._pending.popleft()) if self._pending else None
         try:
             packet = next(self._packets)
         except StopIteration:
@@ -98,12 +106,8 @@ class VideoSource:
         if len(self._arrived_s) > _REMEMBERED_PACKETS:
             self._arrived_s.clear()
         now_s = self._arrived_s[packet.pts] = time.monotonic()
-        if self._leaves_out(packet, now_s):
-            return self._take(self._pending.popleft()) if self._pending else None
-        try:
-            self._decode(packet)
-        except av.error.FFmpegError as error:
-            self._count_broken(reason_of(error))
+        if not (self._leaves_out(packet, now_s) or self._keeps(packet)):
+            self._decode_or_count(packet)
         return self._take(self._pending.popleft()) if self._pending else None
 
     def close(self) -> None:
@@ -111,7 +115,7 @@ class VideoSource:
         self._pending.clear()
         self._container.close()
 
-    def _leaves_out(self, packet: av.Packet[av.VideoStream], now_s: float) -> bool:
+    def _leaves_out(self, packet: Packet, now_s: float) -> bool:
         """Whether a packet goes by undecoded: decoding is late, and it is no key frame.
 
         From there on none can be decoded before the next key frame; that one always is, so that a
@@ -128,6 +132,8 @@ class VideoSource:
         elif attention.behind and not self._leaving_out:
             self._leaving_out = True
             self._drain()
+        if self._leaving_out and self._keys is not None:
+            self._keys.forget()
         if self._leaving_out and not self._pending:
             self._arrived_s.pop(packet.pts, None)
             self.position_s = self._clock.at(media_s)
@@ -135,13 +141,62 @@ class VideoSource:
                 attention.missed()
         return self._leaving_out
 
+    def _keeps(self, packet: Packet) -> bool:
+        """Whether a packet need not be decoded now, for key frames are enough; a key frame's
+        picture has been taken then, and what was kept is in the backlog where they are not."""
+        keys, attention = self._keys, self._attention
+        if keys is None or attention is None or not packet.size:
+            return False
+        keys.note(packet)
+        if packet.is_keyframe:
+            return self._keeps_from(packet, keys, attention)
+        if not keys.keeping:
+            return False
+        keys.keep(packet)
+        attention.not_decoded()
+        if packet.pts is not None and packet.time_base is not None:
+            ahead_s = self._clock.ahead(float(packet.pts * packet.time_base))
+            self.position_s = max(self.position_s, ahead_s)
+        if keys.full or not attention.key_frames:
+            self._wake(keys, attention)
+        return True
+
+    def _keeps_from(self, packet: Packet, keys: KeyFrames, attention: Attention) -> bool:
+        """The same of a key frame."""
+        if not keys.keeping and not (keys.suits and attention.key_frames):
+            return False
+        frame = keys.picture(packet) if attention.key_frames else None
+        if frame is None or attention.stirs(_luma(frame)):
+            if keys.keeping:
+                self._wake(keys, attention, packet)
+                return True
+            return False
+        if not keys.keeping:
+            self._drain()
+        keys.begin(packet)
+        self._pending.append(frame)
+        return True
+
+    def _wake(self, keys: KeyFrames, attention: Attention, *latest: Packet) -> None:
+        awake = keys.wake(*latest)
+        self._backlog += awake.packets
+        attention.not_decoded(1 + len(latest) - len(awake.packets))
+        self._taken_pts = awake.packets[0].pts
+        self._too_old_s = (awake.seen_s, awake.from_s)
+
     def _drain(self) -> None:
         """Take what the decoder still holds, for what comes next does not follow on from it."""
         context = self._stream.codec_context
         self._pending += [one for one in context.decode(None) if isinstance(one, VideoFrame)]
         context.flush_buffers()
 
-    def _decode(self, packet: av.Packet[av.VideoStream]) -> None:
+    def _decode_or_count(self, packet: Packet) -> None:
+        try:
+            self._decode(packet)
+        except av.error.FFmpegError as error:
+            self._count_broken(reason_of(error))
+
+    def _decode(self, packet: Packet) -> None:
         light = self._attention is not None and self._attention.light
         if light is not self._light:  # safe at any frame: what others refer to is always decoded
             self._light = light
@@ -152,21 +207,27 @@ class VideoSource:
             self._attention.not_decoded()
 
     def _take(self, frame: VideoFrame) -> Sample | None:
+        if self._taken_pts is not None and frame.pts == self._taken_pts:
+            self._taken_pts = None
+            return None
         arrived_s = self._arrived_s.pop(frame.pts, None)
         pts_s = None
         if frame.pts is not None and frame.time_base is not None:
             pts_s = float(frame.pts * frame.time_base)
-        self.position_s = self._clock.at(pts_s)
+        media_s = self._clock.at(pts_s)
+        self.position_s = max(self.position_s, media_s)
         self.decoded += 1
         if frame.is_corrupt:  # concealed by the decoder: counted, and used all the same
             self._count_broken("damaged picture")
-        if not self._sampler.takes(self.position_s):
+        if pts_s is not None and self._too_old_s[0] <= pts_s < self._too_old_s[1]:
+            return None
+        if not self._sampler.takes(media_s):
             return None
         attention = self._attention
-        if attention is not None and not attention.wants(_luma(frame), self.position_s):
+        if attention is not None and not attention.wants(_luma(frame), media_s):
             return None
         side = attention.small_side if attention is not None else None
-        return Sample(self.position_s, self._bgr(frame), self._scaled(frame, side), arrived_s)
+        return Sample(media_s, self._bgr(frame), self._scaled(frame, side), arrived_s)
 
     def _bgr(self, frame: VideoFrame) -> ImageBgr:
         if self._decoder is not None:

@@ -1,8 +1,10 @@
-"""What all tests share: the order, the real pictures, and what CI must not skip."""
+"""What all tests share: the order, who runs alone, the real pictures, what CI must not skip."""
 
 from __future__ import annotations
 
+import fcntl
 import os
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -46,11 +48,30 @@ def data_dir() -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Quick feedback first: by folder, and slow tests after all others."""
+    """Quick feedback first: by folder, then slow tests, then those that must run alone."""
 
-    def turn(item: pytest.Item) -> tuple[bool, int]:
+    def turn(item: pytest.Item) -> tuple[bool, bool, int]:
         folder = item.path.relative_to(ROOT / "tests").parts[0]
         place = FIRST.index(folder) if folder in FIRST else len(FIRST)
-        return item.get_closest_marker("slow") is not None, place
+        alone, slow = (item.get_closest_marker(name) is not None for name in ("alone", "slow"))
+        return alone, slow, place
 
     items.sort(key=turn)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Where several processes run tests, one that is marked ``alone`` waits for the others, and
+    they for it. The locks lie on two files that are there anyway, so none is left behind.
+    """
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return (yield)
+    how = fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH
+    with (ROOT / "Makefile").open() as queue, (ROOT / "pyproject.toml").open() as machine:
+        fcntl.flock(queue, fcntl.LOCK_EX)  # else the others would never leave it a gap
+        fcntl.flock(machine, how)
+        fcntl.flock(queue, fcntl.LOCK_UN)
+        try:
+            return (yield)
+        finally:
+            fcntl.flock(machine, fcntl.LOCK_UN)

@@ -1,23 +1,19 @@
 """The list for people: searched, sorted, counted and paged, a million entries too.
 
-Redis holds the list as lookups need it, in no order. So a small SQLite file, in the data folder but
-without a name there (it is gone with the process), has for each entry what is searched and sorted
-by; it is built at the first question and then follows the list version by version. What is shown of
-an entry always comes from Redis.
+Redis holds the list as lookups need it, in no order. So an index (``watchlist.directory_index``)
+has for each entry what is searched and sorted by; it is built at the first question and then
+follows the list version by version. What is shown of an entry always comes from Redis.
 """
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import tempfile
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Final
 
@@ -26,42 +22,18 @@ import structlog
 from pipeline.clock import Clock
 from pipeline.errors import CheckpointError, StoreUnavailable, WatchlistError
 from pipeline.types import WatchlistEntry
-from watchlist.entry import iso, to_json
-from watchlist.grammar import normalise
+from watchlist.directory_index import Condition, Index, Listed, ListedState
+from watchlist.entry import to_json
 from watchlist.records import Cancellation
 from watchlist.store import Watchlist
 
 log = structlog.get_logger(__name__)
 
+__all__ = ["Directory", "ListedState", "Page", "StillReading"]
+
 _AT_ONCE: Final = 2000
 _LATEST_S: Final = timedelta(hours=12).total_seconds()
 """What is deleted because its time is over makes no version: so it is built anew so often."""
-_WORDS: Final = ("plate", "id", "category", "case_number", "authoriser", "requester", "source")
-_SCHEMA: Final = """
-CREATE TABLE entries (
-    id TEXT NOT NULL, cancelled INTEGER NOT NULL, plate TEXT NOT NULL, valid_from TEXT NOT NULL,
-    expires_at TEXT NOT NULL, words TEXT NOT NULL, PRIMARY KEY (id, cancelled)
-) WITHOUT ROWID;
-CREATE INDEX by_plate ON entries (plate);
-CREATE INDEX by_state ON entries (cancelled, expires_at, valid_from);
-"""
-_joined = " || ' ' || ".join(f"ifnull(json_extract(?1, '$.{name}'), '')" for name in _WORDS)
-_PUT: Final = f"""
-INSERT OR REPLACE INTO entries SELECT json_extract(?1, '$.id'), ?2, json_extract(?1, '$.plate'),
-    json_extract(?1, '$.valid_from'), json_extract(?1, '$.expires_at'), lower({_joined})
-WHERE json_valid(?1) AND json_extract(?1, '$.id') IS NOT NULL
-"""
-_STATE: Final = """CASE WHEN cancelled THEN 'cancelled' WHEN expires_at <= :now THEN 'expired'
-    WHEN valid_from > :now THEN 'pending' ELSE 'active' END"""
-
-
-class ListedState(StrEnum):
-    """Where an entry stands."""
-
-    ACTIVE = "active"
-    PENDING = "pending"
-    EXPIRED = "expired"
-    CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +70,7 @@ class Directory:
         self._folder = folder
         self._clock = clock
         self._lock = threading.RLock()
-        self._index: sqlite3.Connection | None = None
+        self._index: Index | None = None
         self._version = -1
         self._built_s = 0.0
         self._building: threading.Thread | None = None
@@ -128,34 +100,16 @@ class Directory:
             StoreUnavailable: Redis is away, or the file cannot be written.
         """
         self._refresh(wait_s)
-        where, values = _condition(query)
-        values["now"] = iso(self._clock.now())
+        condition, now = Condition.of(query), self._clock.now()
         with self._lock, _explained(self._folder):
             index = self._index
             if index is None:  # it was closed meanwhile
                 raise StillReading(self._done, self._total)
-            counted = index.execute(
-                f"SELECT {_STATE}, count(*) FROM entries WHERE {where} GROUP BY 1",  # noqa: S608
-                values,
-            ).fetchall()
-            chosen = where
-            if state is not None:
-                chosen += f" AND {_STATE} = :state"
-                values["state"] = state.value
-            if after is not None:
-                chosen += " AND (id, cancelled) < (:after_id, :after_cancelled)"
-                values["after_id"], _, cancelled = after.partition(".")
-                values["after_cancelled"] = int(cancelled == "1")
-            rows = index.execute(
-                f"SELECT id, cancelled, plate FROM entries WHERE {chosen} "  # noqa: S608
-                "ORDER BY id DESC, cancelled DESC LIMIT :limit",
-                values | {"limit": limit + 1},
-            ).fetchall()
+            rows, counts = index.page(condition, state, now, after=after, limit=limit + 1)
             version = self._version
         following = rows[:limit]
-        more = f"{following[-1][0]}.{following[-1][1]}" if len(rows) > limit else None
-        counts = dict.fromkeys(ListedState, 0) | {ListedState(s): n for s, n in counted}
-        return Page(version, tuple(self._fetched(following)), counts, more)
+        more = following[-1].place if len(rows) > limit else None
+        return Page(version, tuple(self._fetched(following)), dict(counts), more)
 
     def close(self) -> None:
         """Forget everything; the next question begins anew."""
@@ -164,23 +118,19 @@ class Directory:
                 self._index.close()
             self._index, self._version = None, -1
 
-    def _fetched(
-        self, rows: Sequence[tuple[str, int, str]]
-    ) -> Iterator[WatchlistEntry | Cancellation]:
+    def _fetched(self, rows: Sequence[Listed]) -> Iterator[WatchlistEntry | Cancellation]:
         """The entries as Redis has them; those that are gone there are taken out here."""
-        stored = self._watchlist.stored(list({plate for _, gone, plate in rows if not gone}))
+        stored = self._watchlist.stored(list({one.plate for one in rows if not one.cancelled}))
         listed = {entry.id: entry for found in stored.values() for entry in found}
-        cancelled = self._watchlist.cancellations_of([name for name, gone, _ in rows if gone])
-        for name, gone, _ in rows:
-            found = cancelled.get(name) if gone else listed.get(name)
+        cancelled = self._watchlist.cancellations_of([one.id for one in rows if one.cancelled])
+        for one in rows:
+            found = cancelled.get(one.id) if one.cancelled else listed.get(one.id)
             if found is not None:
                 yield found
                 continue
             with self._lock:
                 if self._index is not None:
-                    self._index.execute(
-                        "DELETE FROM entries WHERE id = ? AND cancelled = ?", (name, gone)
-                    )
+                    self._index.forget([one.id], one.cancelled)
 
     def _refresh(self, wait_s: float) -> None:
         """Bring the index to the list's version, or wait for it to be built."""
@@ -236,21 +186,20 @@ class Directory:
             self._index, self._version = index, version
             self._built_s = self._clock.monotonic()
 
-    def _read_all(self) -> tuple[sqlite3.Connection, int]:
+    def _read_all(self) -> tuple[Index, int]:
         version = self._watchlist.state().version
-        index = _unnamed(self._folder)
+        index = Index(self._folder)
         try:
-            lines = (
-                (line.partition(b" ")[2].decode("utf-8", "replace"), 0)
+            listed = (
+                (line.partition(b" ")[2], False)
                 for _, row in self._watchlist.rows()
                 for line in row.split(b"\n")
             )
-            for page in _pages(lines):
-                _put(index, page)
+            gone = ((to_json(one.entry), True) for one in self._watchlist.cancellations())
+            for page in _pages(chain(listed, gone)):
+                index.fill(page)
                 self._done += len(page)
-            gone = ((to_json(one.entry), 1) for one in self._watchlist.cancellations())
-            for page in _pages(gone):
-                _put(index, page)
+            index.sort()
             while (now := self._watchlist.state().version) != version:
                 plates, cancelled = _touched(self._watchlist, version)
                 _take_over(index, self._watchlist, plates, cancelled)
@@ -261,52 +210,7 @@ class Directory:
         return index, version
 
 
-def _condition(query: str) -> tuple[str, dict[str, object]]:
-    query = query.strip()
-    if not query:
-        return "1", {}
-    try:
-        plate = normalise(query)
-    except WatchlistError:
-        plate = ""
-    if plate and ("?" in plate or "*" in plate):
-        # patterns stand in the list with the same signs: as a query they stand for characters
-        return "plate GLOB :glob", {"glob": plate.replace("[", "[[]")}
-    values: dict[str, object] = {"words": f"%{_escaped(query.lower())}%"}
-    where = "words LIKE :words ESCAPE '\\'"
-    if plate:
-        values["plate"] = f"%{_escaped(plate)}%"
-        where = f"({where} OR plate LIKE :plate ESCAPE '\\')"
-    return where, values
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-
-
-def _unnamed(folder: Path) -> sqlite3.Connection:
-    """A database whose file has no name: nobody else can open it, and it goes with the process."""
-    folder.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix="directory-", suffix=".sqlite", dir=folder)
-    os.close(handle)
-    try:
-        index = sqlite3.connect(name, check_same_thread=False, isolation_level=None)
-        index.execute("PRAGMA journal_mode=OFF")
-        index.execute("PRAGMA synchronous=OFF")
-        index.execute("PRAGMA cache_size=-32768")
-        index.executescript(_SCHEMA)
-    finally:
-        Path(name).unlink(missing_ok=True)
-    return index
-
-
-def _put(index: sqlite3.Connection, lines: Iterable[tuple[str, int]]) -> None:
-    index.execute("BEGIN")
-    index.executemany(_PUT, lines)
-    index.execute("COMMIT")
-
-
-def _pages(lines: Iterator[tuple[str, int]]) -> Iterator[list[tuple[str, int]]]:
+def _pages(lines: Iterator[tuple[str | bytes, bool]]) -> Iterator[list[tuple[str | bytes, bool]]]:
     while page := list(islice(lines, _AT_ONCE)):
         yield page
 
@@ -326,22 +230,18 @@ def _touched(watchlist: Watchlist, since: int) -> tuple[list[str], list[str]]:
 
 
 def _take_over(
-    index: sqlite3.Connection, watchlist: Watchlist, plates: Sequence[str], gone: Sequence[str]
+    index: Index, watchlist: Watchlist, plates: Sequence[str], gone: Sequence[str]
 ) -> None:
     for at in range(0, len(plates), _AT_ONCE):
         part = plates[at : at + _AT_ONCE]
         stored = watchlist.stored(part)
-        index.executemany(
-            "DELETE FROM entries WHERE plate = ? AND cancelled = 0", [(plate,) for plate in part]
-        )
-        _put(index, [(to_json(entry), 0) for found in stored.values() for entry in found])
+        index.forget_plates(part)
+        index.put((to_json(entry), False) for found in stored.values() for entry in found)
     for at in range(0, len(gone), _AT_ONCE):
         names = gone[at : at + _AT_ONCE]
         cancelled = watchlist.cancellations_of(names)
-        index.executemany(
-            "DELETE FROM entries WHERE id = ? AND cancelled = 1", [(name,) for name in names]
-        )
-        _put(index, [(to_json(one.entry), 1) for one in cancelled.values()])
+        index.forget(names, True)
+        index.put((to_json(one.entry), True) for one in cancelled.values())
 
 
 @contextmanager

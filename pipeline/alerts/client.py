@@ -13,7 +13,9 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -51,6 +53,38 @@ _PASSING: Final = frozenset(
         grpc.StatusCode.OUT_OF_RANGE,
     }
 )
+
+
+class LinkState(StrEnum):
+    """What ``subscribe`` tells of its connection.
+
+    ``REPLACED``: the service's store is another one, or lost what came last. What is known of its
+    alerts counts no more: all that it holds comes again, from its beginning.
+    """
+
+    LIVE = "live"
+    LOST = "lost"
+    REPLACED = "replaced"
+
+
+@dataclass(frozen=True, slots=True)
+class FeedPlace:
+    """A place in one feed: everything up to ``sequence`` is known."""
+
+    feed_id: str
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """Alerts as they stand, the most recent first; who subscribes after ``place`` misses nothing.
+
+    ``more``: older ones were left out.
+    """
+
+    alerts: Sequence[Alert]
+    place: FeedPlace
+    more: bool
 
 
 class CheckpointClient:
@@ -101,7 +135,7 @@ class CheckpointClient:
 
     def subscribe(
         self,
-        after: int | None = None,
+        after: int | FeedPlace | None = None,
         *,
         checkpoints: Sequence[str] = (),
         cameras: Sequence[str] = (),
@@ -112,6 +146,7 @@ class CheckpointClient:
         reviews: bool = False,
         escalations: bool = False,
         on_checkpoint: Callable[[CheckpointStatus], None] | None = None,
+        on_link: Callable[[LinkState, str], None] | None = None,
         backoff_max_s: float = 5.0,
     ) -> Iterator[Alert]:
         """Alerts in order, from beyond sequence ``after`` (None: from now on; 0: all).
@@ -120,12 +155,16 @@ class CheckpointClient:
         seen, and no (id, revision) is given twice. With ``evidence`` each alert carries its JPEG.
         With ``reviews`` and ``escalations`` an alert comes again, as it then stands, after each.
         ``on_checkpoint`` is told, in the same order, where a checkpoint has gone silent or is back.
+        ``on_link`` is told how the connection stands, and why it broke, instead of the log.
 
         Raises:
-            AlertServiceError: the service could not be reached at the first try, or refuses.
+            AlertServiceError: the service could not be reached at the first try, or refuses. A
+                ``FeedPlace`` came from the service: then it is tried again.
         """
+        place = after if isinstance(after, FeedPlace) else FeedPlace("", after or 0)
         request = pb.SubscribeRequest(
-            after_sequence=after,
+            after_sequence=None if after is None else place.sequence,
+            feed_id=place.feed_id,
             checkpoints=checkpoints,
             cameras=cameras,
             kinds=[match_kind_to_pb(kind) for kind in kinds],
@@ -136,7 +175,9 @@ class CheckpointClient:
             include_escalations=escalations,
             include_checkpoints=on_checkpoint is not None,
         )
-        return self._subscribe(request, backoff_max_s, on_checkpoint or (lambda status: None))
+        told = on_checkpoint or (lambda status: None)
+        reached = isinstance(after, FeedPlace)  # who gave that place
+        return self._subscribe(request, backoff_max_s, told, on_link, reached)
 
     def checkpoints(self, *states: CheckpointState) -> Sequence[CheckpointStatus]:
         """What the service knows of every checkpoint, or of those in these states, by name."""
@@ -157,6 +198,31 @@ class CheckpointClient:
         escalated_only: bool = False,
     ) -> list[Alert]:
         """The most recent alerts, each at its latest revision, most recent first."""
+        listed = self.snapshot(
+            limit,
+            checkpoints=checkpoints,
+            cameras=cameras,
+            kinds=kinds,
+            reviews=reviews,
+            categories=categories,
+            max_priority=max_priority,
+            escalated_only=escalated_only,
+        )
+        return [*listed.alerts]
+
+    def snapshot(
+        self,
+        limit: int = 50,
+        *,
+        checkpoints: Sequence[str] = (),
+        cameras: Sequence[str] = (),
+        kinds: Sequence[MatchKind] = (),
+        reviews: Sequence[ReviewState] = (),
+        categories: Sequence[str] = (),
+        max_priority: int = 0,
+        escalated_only: bool = False,
+    ) -> Snapshot:
+        """As ``list``, with the place in the feed from which to subscribe."""
         request = pb.ListAlertsRequest(
             page_size=limit,
             checkpoints=checkpoints,
@@ -168,14 +234,15 @@ class CheckpointClient:
             escalated_only=escalated_only,
         )
         alerts: list[Alert] = []
-        while len(alerts) < limit:
+        place: FeedPlace | None = None
+        while True:
             response = self._ask(self._stub.ListAlerts, request)
+            place = place or FeedPlace(response.cursor.feed_id, response.cursor.sequence)
             alerts += [alert_from_pb(message) for message in response.alerts]
-            if not response.next_page_token:
-                break
+            if not response.next_page_token or len(alerts) >= limit:
+                return Snapshot(alerts[:limit], place, bool(response.next_page_token))
             request.page_token = response.next_page_token
             request.page_size = limit - len(alerts)
-        return alerts[:limit]
 
     def get(self, alert_id: str) -> Alert:
         """One alert at its latest revision."""
@@ -269,15 +336,19 @@ class CheckpointClient:
         request: pb.SubscribeRequest,
         backoff_max_s: float,
         on_checkpoint: Callable[[CheckpointStatus], None],
+        on_link: Callable[[LinkState, str], None] | None,
+        reached: bool,
     ) -> Iterator[Alert]:
         seen: OrderedDict[tuple[str, int], None] = OrderedDict()
         backoff = Backoff(0.1, backoff_max_s)
-        first = True
+        live = False
         while not self._closed.is_set():
             call = self._stub.Subscribe(request, metadata=self._metadata)
             try:
                 for response in call:
-                    first = False
+                    if on_link is not None and not live:
+                        on_link(LinkState.LIVE, "")
+                    reached = live = True
                     backoff.reset()
                     event = response.WhichOneof("event")
                     if event == "cursor":
@@ -305,11 +376,14 @@ class CheckpointClient:
             except grpc.RpcError as error:
                 if self._closed.is_set():
                     return
-                if first or error.code() not in _PASSING:
+                if not reached or error.code() not in _PASSING:
                     raise explain(error, self.target) from error
                 if error.code() is grpc.StatusCode.OUT_OF_RANGE:
                     request.after_sequence = 0
                     request.feed_id = ""
+                    if on_link is not None:
+                        seen.clear()
+                        on_link(LinkState.REPLACED, "")
                 problem = str(explain(error, self.target))
             except ValueError as error:  # the channel was closed under us
                 if self._closed.is_set():
@@ -317,6 +391,9 @@ class CheckpointClient:
                 raise AlertServiceError(f"alert service at {self.target}: {error}") from error
             finally:
                 call.cancel()
-            if backoff.failures == 0:
+            live = False
+            if on_link is not None:
+                on_link(LinkState.LOST, problem)
+            elif backoff.failures == 0:
                 _log.warning("feed interrupted; connecting again", reason=problem)
             self._closed.wait(backoff.next_s())

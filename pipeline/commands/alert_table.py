@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import json
+from datetime import datetime
 from typing import Final
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from pipeline.display import KIND_STYLES, RETRACTED_STYLE, meaning, percent, plate_text
+from pipeline.events import alert as alert_event
 from pipeline.types import Alert, Hit, MatchKind, NamedBy, ReviewState
 from watchlist.patterns import is_pattern
 
-_PRIORITY_STYLES: Final = {1: "bold white on #b00020", 2: "bold #e65100", 3: "", 4: "dim"}
+_PRIORITY_STYLES: Final = {
+    1: "bold white on #b3001b",
+    2: "bold #221a00 on #ffbf47",
+    3: "",
+    4: "dim",
+}
 _REVIEW_STYLES: Final = {
-    ReviewState.UNVERIFIED: "bold black on #ffd54f",
-    ReviewState.CONFIRMED: "bold white on #2e7d32",
+    ReviewState.UNVERIFIED: "bold #221a00 on #ffd54f",
+    ReviewState.CONFIRMED: "bold white on #23712e",
     ReviewState.REJECTED: "bold white on #616161",
 }
+"""As in the console's ``style.css``."""
 _KIND_SHAPES: Final = {MatchKind.EXACT: "▲", MatchKind.POSSIBLE: "△", MatchKind.PARTIAL: "◇"}
 """As in the console, so that kinds are told apart without their colours."""
 _OLD_LIST_S: Final = 300.0
@@ -49,21 +58,45 @@ class AlertTable:
 
     def add(self, alert: Alert) -> None:
         """Print one alert."""
-        wide = self._console.width >= _WIDE_FROM
-        columns = _WIDE if wide else _NARROW
         if not self._begun:
             self._begun = True
-            self._print(columns, tuple(Text(name, style="bold dim") for name, _ in columns))
-            self._console.print(Text("─" * sum(width + 1 for _, width in columns), style="dim"))
-        self._print(columns, _cells(alert) if wide else _narrow_cells(alert))
+            self._console.print(heading_row(self._console.width))
+        self._console.print(alert_row(alert, self._console.width))
         self._console.print(Text(f"id {alert.id}\n", style="dim"), soft_wrap=True)
 
-    def _print(self, columns: tuple[tuple[str, int], ...], cells: tuple[Text, ...]) -> None:
-        table = Table.grid(padding=(0, 1, 0, 0))
-        for _, width in columns:
-            table.add_column(width=width, overflow="fold")
-        table.add_row(*cells)
-        self._console.print(table)
+
+def show_alert(alert: Alert, table: AlertTable | None) -> None:
+    """Print one alert: into its table, or, without one, as a JSON object."""
+    if table is None:
+        print(json.dumps(alert_event(alert), ensure_ascii=False), flush=True)
+    else:
+        table.add(alert)
+
+
+def heading_row(width: int) -> RenderableType:
+    """Names of the columns that a terminal of this width has room for, and a line below them."""
+    columns = _columns(width)
+    names = tuple(Text(name, style="bold dim") for name, _ in columns)
+    line = Text("─" * min(sum(size + 1 for _, size in columns), width), style="dim")
+    return Group(_row(columns, names), line)
+
+
+def alert_row(alert: Alert, width: int, now: datetime | None = None) -> RenderableType:
+    """One alert in a terminal of this width; with ``now`` it says how long ago it was."""
+    columns = _columns(width)
+    return _row(columns, _cells(alert, now) if columns is _WIDE else _narrow_cells(alert, now))
+
+
+def _columns(width: int) -> tuple[tuple[str, int], ...]:
+    return _WIDE if width >= _WIDE_FROM else _NARROW
+
+
+def _row(columns: tuple[tuple[str, int], ...], cells: tuple[Text, ...]) -> Table:
+    table = Table.grid(padding=(0, 1, 0, 0))
+    for _, width in columns:
+        table.add_column(width=width, overflow="fold")
+    table.add_row(*cells)
+    return table
 
 
 def duration(seconds: float) -> str:
@@ -74,12 +107,12 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def _cells(alert: Alert) -> tuple[Text, ...]:
+def _cells(alert: Alert, now: datetime | None) -> tuple[Text, ...]:
     entry = alert.hit.entry
     wanted = Text(entry.category, style="bold")
     wanted.append(f"\n{entry.disposition}", style="not bold")
     return (
-        _when(alert),
+        _when(alert, now),
         _where(alert.hit),
         _plate(alert.hit),
         _match(alert.hit, " "),
@@ -89,13 +122,13 @@ def _cells(alert: Alert) -> tuple[Text, ...]:
     )
 
 
-def _narrow_cells(alert: Alert) -> tuple[Text, ...]:
+def _narrow_cells(alert: Alert, now: datetime | None) -> tuple[Text, ...]:
     entry = alert.hit.entry
     wanted = _priority(entry.priority)
     wanted.append(f" {entry.category}", style="bold default on default")
     wanted.append(f"\n{entry.disposition}", style="not bold default on default")
     return (
-        Text("\n").join((_when(alert), _where(alert.hit))),
+        Text("\n").join((_when(alert, now), _where(alert.hit))),
         _plate(alert.hit),
         _match(alert.hit, "\n"),
         wanted,
@@ -103,10 +136,12 @@ def _narrow_cells(alert: Alert) -> tuple[Text, ...]:
     )
 
 
-def _when(alert: Alert) -> Text:
+def _when(alert: Alert, now: datetime | None) -> Text:
     local = alert.hit.occurred_at.astimezone()
     cell = Text(f"{local:%H:%M:%S}")
-    cell.append(f"\n{local:%Y-%m-%d}\n#{alert.sequence}", style="dim")
+    age_s = None if now is None else max((now - alert.hit.occurred_at).total_seconds(), 0.0)
+    third = f"#{alert.sequence}" if age_s is None else f"{duration(age_s)} ago"
+    cell.append(f"\n{local:%Y-%m-%d}\n{third}", style="dim")
     return cell
 
 

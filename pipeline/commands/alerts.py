@@ -4,49 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from queue import Empty, Queue
-from threading import Thread
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from pipeline.commands.alert_checkpoints import checkpoints
-from pipeline.commands.alert_checkpoints import show as show_checkpoint
 from pipeline.commands.alert_client import Connected, with_client
-from pipeline.commands.alert_table import AlertTable, duration
+from pipeline.commands.alert_options import AsJson, Camera, Category, Checkpoint, Kind, Priority
+from pipeline.commands.alert_table import AlertTable, duration, show_alert
+from pipeline.commands.alert_watch import watch
 from pipeline.events import alert as alert_event
-from pipeline.signals import stop_requests
-from pipeline.types import (
-    Alert,
-    AlertStats,
-    HistoryEvent,
-    HistoryKind,
-    MatchKind,
-    ReviewState,
-)
-
-_AHEAD: Final = 64  # alerts taken before they are shown; then the service is held back
-_LOOK_S: Final = 0.2
+from pipeline.types import AlertStats, HistoryEvent, HistoryKind, ReviewState
 
 app = typer.Typer(no_args_is_help=True)
+app.command()(watch)
 app.command()(checkpoints)
 
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line, for machines.")]
 AlertId = Annotated[str, typer.Argument(metavar="ID", help="Id of the alert.")]
-Camera = Annotated[list[str] | None, typer.Option(help="Only this camera; may be repeated.")]
-Checkpoint = Annotated[
-    list[str] | None, typer.Option(help="Only this checkpoint; may be repeated.")
-]
-Kind = Annotated[list[MatchKind] | None, typer.Option(help="Only this kind; may be repeated.")]
-Category = Annotated[list[str] | None, typer.Option(help="Only this category; may be repeated.")]
-Priority = Annotated[
-    int, typer.Option(min=0, max=4, help="Only this urgent or more: 1 act now … 4 note.")
-]
 Reviewer = Annotated[
     str,
     typer.Option(help="Your name, where no token says it; default: your user name."),
@@ -66,76 +44,6 @@ _STATES = {
     Decision.REJECT: ReviewState.REJECTED,
     Decision.WITHDRAW: ReviewState.UNVERIFIED,
 }
-
-
-@app.command()
-@with_client
-def watch(
-    connected: Connected,
-    after: Annotated[
-        int | None, typer.Option(min=0, help="Start after this number (0: everything).")
-    ] = None,
-    as_json: AsJson = False,
-    count: Annotated[int | None, typer.Option(min=1, help="Stop after so many alerts.")] = None,
-    checkpoint: Checkpoint = None,
-    camera: Camera = None,
-    kind: Kind = None,
-    category: Category = None,
-    priority: Priority = 0,
-    changes: Annotated[
-        bool, typer.Option(help="Alerts again, after each review and escalation.")
-    ] = False,
-) -> None:
-    """Print alerts as they come, until Ctrl-C."""
-    table = None if as_json else AlertTable(Console())
-    if table is not None:
-        note = f"Alerts of {connected.client.target}, as they come. Ctrl-C ends."
-        Console(stderr=True).print(note, style="dim")
-    alerts = connected.client.subscribe(
-        after,
-        checkpoints=checkpoint or (),
-        cameras=camera or (),
-        kinds=kind or (),
-        categories=category or (),
-        max_priority=priority,
-        reviews=changes,
-        escalations=changes,
-        on_checkpoint=lambda status: show_checkpoint(status, as_json, Console(stderr=True)),
-    )
-    for number, alert in enumerate(_until_stopped(alerts), start=1):
-        _show(alert, table)
-        if number == count:
-            break
-
-
-def _until_stopped(alerts: Iterable[Alert]) -> Iterator[Alert]:
-    """The alerts, until Ctrl-C or SIGTERM.
-
-    Another thread waits for them: an interrupt that met this one inside gRPC could be lost there.
-    """
-    arriving: Queue[Alert | Exception | None] = Queue(_AHEAD)
-
-    def follow() -> None:
-        try:
-            for alert in alerts:
-                arriving.put(alert)
-        except Exception as error:  # raised again where it is seen
-            arriving.put(error)
-        else:
-            arriving.put(None)
-
-    with stop_requests() as requested:
-        Thread(target=follow, name="alerts", daemon=True).start()
-        while not requested.is_set():
-            try:
-                alert = arriving.get(timeout=_LOOK_S)
-            except Empty:
-                continue
-            if alert is None:
-                return
-            if isinstance(alert, Exception):
-                raise alert
-            yield alert
 
 
 @app.command(name="list")
@@ -167,7 +75,7 @@ def list_alerts(
     )
     table = None if as_json else AlertTable(Console())
     for alert in reversed(alerts):
-        _show(alert, table)
+        show_alert(alert, table)
     if not alerts:
         Console(stderr=True).print("no alerts", style="dim")
 
@@ -209,7 +117,7 @@ def review(
     decided = connected.client.review(
         alert, _STATES[decision], reviewer or connected.person, note, outcome=outcome
     )
-    _show(decided, None if as_json else AlertTable(Console()))
+    show_alert(decided, None if as_json else AlertTable(Console()))
 
 
 @app.command()
@@ -223,7 +131,7 @@ def escalate(
 ) -> None:
     """Send an alert that nobody has reviewed up to whoever watches for escalations."""
     escalated = connected.client.escalate(alert, reviewer or connected.person, note)
-    _show(escalated, None if as_json else AlertTable(Console()))
+    show_alert(escalated, None if as_json else AlertTable(Console()))
 
 
 @app.command()
@@ -244,13 +152,6 @@ def stats(
     for what, number in _stats_rows(counted):
         table.add_row(what, number)
     Console().print(table)
-
-
-def _show(alert: Alert, table: AlertTable | None) -> None:
-    if table is None:
-        print(json.dumps(alert_event(alert), ensure_ascii=False), flush=True)
-    else:
-        table.add(alert)
 
 
 def _history_event(event: HistoryEvent) -> dict[str, Any]:

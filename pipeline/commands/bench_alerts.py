@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
-from benchmarks import alerts as bench
-from benchmarks.measuring import rounded
+if TYPE_CHECKING:
+    from benchmarks import alerts as bench
 
 
 def alerts(
@@ -52,6 +52,10 @@ def alerts(
     Outbox and store wait for the disk before they answer, as they do in use. Service, publisher
     and subscribers are processes of their own; they end with the command.
     """
+    # Here, not above: the other commands start without the benchmarks.
+    from benchmarks import alerts as bench
+    from benchmarks.measuring import rounded
+
     settings = bench.Settings(
         seconds=seconds,
         rate=rate,

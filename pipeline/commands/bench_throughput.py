@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from benchmarks import measuring
     from benchmarks import throughput as bench
 
+_LONG_S = 300.0
 SWITCHES = tuple(SavingSettings.model_fields)
 
 Source = Annotated[Path, typer.Option(help="The clip that every camera plays in a loop.")]
@@ -38,6 +39,10 @@ def throughput(
     source: Source,
     cameras: Cameras = 1,
     seconds: Seconds = 60.0,
+    minutes: Annotated[
+        float | None,
+        typer.Option(min=0.1, max=10_080, help="Instead of --seconds: to see if memory grows."),
+    ] = None,
     fps: SampleFps = 5.0,
     rtsp: Rtsp = False,
     off: Annotated[
@@ -70,7 +75,7 @@ def throughput(
     settings = bench.Settings(
         source=source,
         cameras=cameras,
-        seconds=seconds,
+        seconds=seconds if minutes is None else 60 * minutes,
         fps=fps,
         rtsp=rtsp,
         savings=_without(off or []),
@@ -139,6 +144,10 @@ def _print(report: bench.Report, console: Console) -> None:
     console.print(table)
     left_out = ", ".join(f"{name} {fps:.1f}/s" for name, fps in report.skipped_fps.items())
     lost = ", ".join(f"{name} {count}" for name, count in report.dropped.items())
+    threads = ", ".join(
+        f"{name} {share:.0%}"
+        for name, share in sorted(report.cpu_threads.items(), key=lambda one: -one[1])
+    )
     passages = f"{report.passages} passages"
     if report.shown is not None:
         passages += f"; of {report.shown} shown {report.right} told with the right plate"
@@ -148,11 +157,23 @@ def _print(report: bench.Report, console: Console) -> None:
         f"frame to read: {_times(report.frame_ms)}.\n"
         f"Left out, nothing to be seen: {left_out}. Frames lost: {lost}.\n"
         f"Recognised of each camera: {report.camera_fps['least']:.2f} to "
-        f"{report.camera_fps['most']:.2f} frames/s.\n"
+        f"{report.camera_fps['most']:.2f} frames/s, fairness {report.fairness:.3f}.\n"
+        f"Processor time by threads: {threads}.\n"
         f"{report.cpu_cores:.2f} cores busy, {report.rss_mib:.0f} MiB; {report.machine.cpu}, "
-        f"{report.machine.cores} cores, load {report.machine.load:.1f} before.",
+        f"{report.machine.cores} cores, load {report.machine.load:.1f} before." + _growth(report),
         highlight=False,
         soft_wrap=True,
+    )
+
+
+def _growth(report: bench.Report) -> str:
+    """One more line of a run that was long enough to tell."""
+    if report.growth is None or report.seconds < _LONG_S:
+        return ""
+    one = report.growth
+    return (
+        f"\nMemory, first third to last: {one.first_third_mib:.0f} to {one.last_third_mib:.0f} MiB, "
+        f"slope {one.slope_mib_h:+.1f} MiB an hour, peak {one.peak_mib:.0f} MiB."
     )
 
 

@@ -26,6 +26,8 @@ class SavingSettings(Settings):
 
     ``motion_gate``: of a scene in which nothing moves, one frame a second is looked at.
     ``light_decoding``: while a lane is empty, frames that no other refers to are not decoded.
+    ``key_frames``: while a lane is empty, key frames alone are decoded, where a stream has one at
+    least every 2.5 s. A vehicle that is in view at none of them is not seen: off unless asked for.
     ``scale_planes``: the detector's small picture is made from the decoder's planes, not from the
     full BGR picture. ``skip_settled``: a vehicle's plate is not read again once its reading is
     beyond doubt.
@@ -33,6 +35,7 @@ class SavingSettings(Settings):
 
     motion_gate: bool = True
     light_decoding: bool = True
+    key_frames: bool = False
     scale_planes: bool = True
     skip_settled: bool = True
 

@@ -61,13 +61,21 @@ class Texts:
         self._kept: OrderedDict[str, str] = OrderedDict()
 
     def of(self, place: str, message: pb.Alert) -> str:
-        """The text of the alert at one place of one feed."""
-        text = self._kept.get(place)
+        """The text of the alert at one place of one feed.
+
+        A store that was restored from a copy gives the same places to other alerts.
+        """
+        which = f"{place} {message.received_at.ToMicroseconds()} {message.hit.id}"
+        text = self._kept.get(which)
         if text is None:
-            text = self._kept[place] = _text(alert_json(alert_from_pb(message)))
+            text = self._kept[which] = _text(alert_json(alert_from_pb(message)))
             if len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
         return text
+
+    def clear(self) -> None:
+        """The feed is another one."""
+        self._kept.clear()
 
 
 class Follower:
@@ -110,6 +118,7 @@ class Follower:
     def _reset(self) -> ServerSentEvent:
         """The feed is another one: go on from its beginning once the page has loaded it again."""
         self._feed_id, self._after = "", None
+        self._request.app.state.texts.clear()
         return _event("reset", {})
 
     async def _stream(self) -> AsyncGenerator[ServerSentEvent, None]:

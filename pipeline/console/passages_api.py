@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC
 from http import HTTPStatus
-from typing import Annotated, Any, Final, Self, TypedDict
+from typing import Annotated, Any, Final, Self
 
 from pydantic import (
     AwareDatetime,
@@ -26,7 +26,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from pipeline.archive import KeptPassage, PassageArchive
+from pipeline.archive import KeptPassage, PassageArchive, PassageFilter
 from pipeline.config import AccessRole
 from pipeline.console.context import (
     ApiError,
@@ -52,19 +52,6 @@ MOST_EXPORTED: Final = 20_000
 _PAGE: Final = 500  # of an export
 
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
-
-
-class Filters(TypedDict):
-    """What ``PassageArchive.search`` and ``count`` take."""
-
-    plate: str | None
-    cameras: Sequence[str]
-    since: datetime | None
-    until: datetime | None
-    plate_class: PlateClass | None
-    vehicle_class: VehicleClass | None
-    vehicle_colour: VehicleColour | None
-    with_hit: bool | None
 
 
 class Because(BaseModel):
@@ -117,9 +104,9 @@ class Wanted(Because):
             raise ValueError("to: must be after from")
         return self
 
-    def filters(self) -> Filters:
+    def filters(self) -> PassageFilter:
         """As the archive takes it."""
-        return Filters(
+        return PassageFilter(
             plate=self.plate,
             cameras=(self.camera,) if self.camera else (),
             since=self.since,
@@ -215,8 +202,8 @@ def search(request: Request, wanted: WantedPage) -> Response:
         require_unmasker(request, "passages.search", subject, wanted)
     archive, filters = archive_of(request), wanted.filters()
     before = place_of(wanted.after) if wanted.after else None
-    total = archive.count(**filters)
-    found = archive.search(**filters, before=before, limit=wanted.limit + 1)
+    total = archive.count(filters)
+    found = archive.search(filters, before=before, limit=wanted.limit + 1)
     page, more = found[: wanted.limit], len(found) > wanted.limit
     made = Search(
         new_search_id(),
@@ -255,7 +242,7 @@ def export(request: Request, wanted: Wanted) -> Response:
     subject = wanted.plate or "any plate"
     require_unmasker(request, "passages.export", subject, wanted)
     archive, filters = archive_of(request), wanted.filters()
-    total = archive.count(**filters)
+    total = archive.count(filters)
     if total > MOST_EXPORTED:
         raise ApiError(
             409,
@@ -285,10 +272,10 @@ def export(request: Request, wanted: Wanted) -> Response:
     )
 
 
-def _all(archive: PassageArchive, filters: Filters) -> Iterator[KeptPassage]:
+def _all(archive: PassageArchive, filters: PassageFilter) -> Iterator[KeptPassage]:
     before = None
     left = MOST_EXPORTED
-    while left > 0 and (page := archive.search(**filters, before=before, limit=min(_PAGE, left))):
+    while left > 0 and (page := archive.search(filters, before=before, limit=min(_PAGE, left))):
         yield from page
         before, left = page[-1].place, left - len(page)
 

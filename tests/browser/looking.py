@@ -12,7 +12,7 @@ from tests.browser.rig import ConsoleRig
 
 CHROMIUM = Path("/usr/bin/chromium")
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-PATIENCE_MS = 30_000
+PATIENCE_MS = 90_000
 """How long a test waits for what must come; the machine may be busy."""
 AXE = Path(__file__).with_name("vendor") / "axe.min.js"
 

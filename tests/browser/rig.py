@@ -26,7 +26,8 @@ from pipeline.health import Health
 from pipeline.outbox import Outbox
 from pipeline.types import Hit
 from tests.integration.alerts_support import RedisServer
-from tests.support.redis_servers import free_port
+from tests.support.ports import free_port
+from tests.support.waiting import PATIENCE_S
 from watchlist.store import Watchlist
 
 _log = structlog.get_logger(__name__)
@@ -62,7 +63,7 @@ class ConsoleRig:
             checkpoint=checkpoint,
             data_dir=folder,
             access=AccessSettings(required=True),
-            alerts=AlertSettings(listen="127.0.0.1:0"),
+            alerts=AlertSettings(listen="127.0.0.1:0", undo_s=60.0),
             console=ConsoleSettings(listen=f"127.0.0.1:{free_port()}", session_hours=session_hours),
         )
         self.tokens = TokenStore(folder / "access.sqlite", self.clock)
@@ -84,7 +85,7 @@ class ConsoleRig:
         """Send hits up, and wait until the service has acknowledged them."""
         for start in range(0, len(hits), 200):
             self._outbox.put_all([publish_request(hit) for hit in hits[start : start + 200]])
-            assert not self._publisher.flush(30.0), "hits were not acknowledged"
+            assert not self._publisher.flush(PATIENCE_S), "hits were not acknowledged"
 
     def stop_servers(self) -> None:
         """Console and alert service are gone; Redis and the outbox stay."""

@@ -186,15 +186,6 @@ def make_certificates(folder: Path, *clients: str) -> Authority:
     return authority
 
 
-def wait_until(condition: object, timeout_s: float = 5.0) -> None:
-    """Poll a callable until it is true."""
-    assert callable(condition)
-    until = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.01)
-
-
 @contextlib.contextmanager
 def running_service(client: redis.Redis, **how: object) -> Iterator[AlertService]:
     """An alert service on a free loopback port, stopped on leaving."""

@@ -28,9 +28,9 @@ from tests.integration.alerts_support import (
     redis_server,
     running_service,
     submit,
-    wait_until,
 )
 from tests.support.program import checkpoint
+from tests.support.waiting import PATIENCE_S, wait_until
 
 pytestmark = [pytest.mark.grpc, pytest.mark.redis]
 BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
@@ -93,7 +93,7 @@ def test_a_checkpoint_gone_silent_is_told_and_so_is_its_return(
         publisher = Publisher(outbox, service.local_target)
         publisher.start()
         submit(publisher, make_hit(1))
-        assert publisher.flush(5) == 0
+        assert publisher.flush(PATIENCE_S) == 0
         publisher.stop()
         wait_until(lambda: ("south gate", "silent") in listener.states())
         assert ("north gate", "silent") not in listener.states()
@@ -111,7 +111,7 @@ def test_a_checkpoint_gone_silent_is_told_and_so_is_its_return(
                 "south gate"
             ]
         reporter.stop()
-        wait_until(lambda: ("north gate", "silent") in listener.states(), 10)
+        wait_until(lambda: ("north gate", "silent") in listener.states())
         assert listener.told[-1].last_seen_at is not None
         again = Reporter(service.local_target, report, every_s=0.2)
         again.start()
@@ -148,7 +148,7 @@ def test_silence_is_remembered_over_a_restart_and_told_once(database: redis.Redi
         with closing(Listener(service.local_target)) as listener:
             wait_until(lambda: listener.states() == [("north gate", "online")])
             reporter.stop()
-            wait_until(lambda: len(listener.told) == 2, 10)
+            wait_until(lambda: len(listener.told) == 2)
     with (
         running_service(database, silent_after_s=1.0) as service,
         closing(Listener(service.local_target)) as listener,

@@ -33,6 +33,7 @@ from pipeline.types import NamedBy
 from tests.integration.alerts_support import RedisServer, redis_server
 from tests.support.postgres_server import PostgresServer, postgres_server
 from tests.support.redis_servers import knowing_waitaof
+from tests.support.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.redis
 
@@ -217,17 +218,16 @@ def test_lists_show_each_alert_once_the_latest_first(store: AlertStore) -> None:
 
 
 def test_waiting_returns_at_once_at_an_event_or_in_time(store: AlertStore) -> None:
-    began = time.monotonic()
     assert not store.wait(0, 0.05)
-    assert time.monotonic() - began < 2
     store.publish([hit(1)])
-    assert store.wait(0, 5) == 1
+    began = time.monotonic()
+    assert store.wait(0, PATIENCE_S) == 1
     threading.Timer(0.1, lambda: store.publish([hit(2)])).start()
     found = None
     while not found:
-        found = store.wait(1, 5)
+        found = store.wait(1, PATIENCE_S)
     assert found == 2
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < PATIENCE_S
 
 
 def test_the_first_decision_stands_and_shows_on_every_event(store: AlertStore) -> None:

@@ -17,8 +17,9 @@ from pipeline.alerts.service import AlertService
 from pipeline.config import AlertSettings, WatchlistSettings
 from pipeline.outbox import Outbox
 from pipeline.types import NamedBy, ReviewState
-from tests.integration.alerts_support import make_hit, submit, wait_until
+from tests.integration.alerts_support import make_hit, submit
 from tests.support.redis_servers import bundled, cluster
+from tests.support.waiting import PATIENCE_S, wait_until
 from watchlist.connection import connect
 
 pytestmark = [pytest.mark.grpc, pytest.mark.redis]
@@ -57,12 +58,12 @@ def test_a_service_goes_on_where_its_slot_goes(tmp_path: Path) -> None:
             publisher.start()
             for number in range(5):
                 submit(publisher, make_hit(number))
-            assert publisher.flush(10) == 0
+            assert publisher.flush(PATIENCE_S) == 0
             servers.move(key_slot(b"{checkpoint}:alerts:feed"))
             assert servers.nodes[0].dbsize() == 0
             for number in range(5, 10):
                 submit(publisher, make_hit(number))
-            assert publisher.flush(20) == 0
+            assert publisher.flush(PATIENCE_S) == 0
             wait_until(lambda: service.problem is None)
             seen = list(itertools.islice(client.subscribe(0), 10))
             assert [one.sequence for one in seen] == list(range(1, 11))

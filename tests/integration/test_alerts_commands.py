@@ -26,11 +26,8 @@ from pipeline.config import load
 from pipeline.errors import AlertServiceError, CheckpointError
 from pipeline.outbox import Outbox
 from pipeline.types import MatchKind
-from tests.integration.alerts_support import (
-    make_hit,
-    submit,
-    wait_until,
-)
+from tests.integration.alerts_support import make_hit, submit
+from tests.support.waiting import PATIENCE_S, wait_until
 
 pytestmark = [pytest.mark.grpc, pytest.mark.redis]
 
@@ -41,6 +38,7 @@ import typer
 structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 from pipeline.commands import alerts, serve
 from pipeline.errors import CheckpointError
+from tests.support.waiting import PATIENCE_S, wait_until
 app = typer.Typer()
 app.command()(serve.serve)
 app.add_typer(alerts.app, name="alerts")
@@ -98,7 +96,7 @@ def target(config: Path) -> Iterator[str]:
     publisher.start()
     for number, kind in enumerate(MatchKind):
         submit(publisher, make_hit(number, kind=kind))
-    assert publisher.flush(5) == 0
+    assert publisher.flush(PATIENCE_S) == 0
     publisher.stop()
     outbox.close()
     yield address
@@ -181,7 +179,7 @@ def test_alerts_outlive_a_killed_serve_with_its_embedded_redis(tmp_path: Path) -
         publisher = Publisher(outbox, address)
         publisher.start()
         submit(publisher, make_hit(round_number))
-        assert publisher.flush(5) == 0
+        assert publisher.flush(PATIENCE_S) == 0
         process.kill()
         process.communicate()
         wait_until(lambda publisher=publisher: not publisher.state().connected)

@@ -29,6 +29,7 @@ from pipeline.clock import SystemClock
 from pipeline.config import AlertSettings, TlsSettings
 from pipeline.outbox import Outbox
 from tests.integration.alerts_support import make_certificates, make_hit, redis_server, submit
+from tests.support.waiting import PATIENCE_S
 
 pytestmark = [pytest.mark.grpc, pytest.mark.redis]
 
@@ -131,7 +132,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         publisher.start()
         submit(publisher, make_hit(1))
         submit(publisher, make_hit(2))
-        assert publisher.flush(5) == 0
+        assert publisher.flush(PATIENCE_S) == 0
         publisher.stop()
         outbox.close()
         yield Site(service, authority, token)

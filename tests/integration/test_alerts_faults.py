@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import subprocess
 import sys
 import threading
@@ -31,8 +30,9 @@ from tests.integration.alerts_support import (
     redis_server,
     running_service,
     submit,
-    wait_until,
 )
+from tests.support.ports import free_port
+from tests.support.waiting import PATIENCE_S, wait_until
 
 pytestmark = [pytest.mark.grpc, pytest.mark.redis]
 
@@ -98,12 +98,6 @@ def assert_each_once_in_order(alerts: list[Alert], count: int) -> None:
     assert [alert.id for alert in alerts] == [f"hit-{number}" for number in range(count)]
 
 
-def free_port() -> int:
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def test_service_killed_and_restarted_while_hits_flow(tmp_path: Path) -> None:
     port = str(free_port())
     with redis_server(tmp_path) as server, contextlib.ExitStack() as stack:
@@ -121,7 +115,7 @@ def test_service_killed_and_restarted_while_hits_flow(tmp_path: Path) -> None:
                 service.wait()
                 service = stack.enter_context(child("service", str(server.socket), port))
         first_line(service)
-        assert publisher.flush(8) == 0
+        assert publisher.flush(PATIENCE_S) == 0
         wait_until(lambda: len(collector.alerts) >= 300)
         assert publisher.state().connected
         publisher.stop()
@@ -145,7 +139,7 @@ def test_redis_killed_and_restarted_under_load(tmp_path: Path) -> None:
                 server.kill()
                 wait_until(lambda: service.problem is not None)
                 server.start()
-        assert publisher.flush(8) == 0
+        assert publisher.flush(PATIENCE_S) == 0
         wait_until(lambda: len(collector.alerts) >= 300)
         publisher.stop()
         outbox.close()
@@ -206,13 +200,13 @@ def test_an_emptied_store_is_noticed_and_read_anew(tmp_path: Path) -> None:
         collector = Collector(service.local_target)
         for number in range(3):
             submit(publisher, make_hit(number))
-        assert publisher.flush(5) == 0
+        assert publisher.flush(PATIENCE_S) == 0
         wait_until(lambda: len(collector.alerts) == 3)
         server.client().flushall()
         wait_until(lambda: service.problem is not None)
         submit(publisher, make_hit(2))  # known to the subscriber already
         submit(publisher, make_hit(3))
-        assert publisher.flush(5) == 0
+        assert publisher.flush(PATIENCE_S) == 0
         wait_until(lambda: len(collector.alerts) == 4)
         publisher.stop()
         outbox.close()
@@ -236,7 +230,7 @@ def test_publisher_killed_while_it_sends_and_started_again(tmp_path: Path) -> No
         assert outbox.depth() > 0
         publisher = Publisher(outbox, service.local_target)
         publisher.start()
-        assert publisher.flush(8) == 0
+        assert publisher.flush(PATIENCE_S) == 0
         wait_until(lambda: len(collector.alerts) >= 400)
         publisher.stop()
         outbox.close()
@@ -276,7 +270,7 @@ def test_hits_wait_while_the_service_is_away_and_go_when_it_comes(tmp_path: Path
     with redis_server(tmp_path) as server:
         service = AlertService(AlertSettings(listen=f"127.0.0.1:{port}"), server.client())
         service.start()
-        assert publisher.flush(5) == 0
+        assert publisher.flush(PATIENCE_S) == 0
         state = publisher.state()
         assert (state.connected, state.last_error, state.published) == (True, None, 1)
         assert problems[-1] is None
@@ -298,8 +292,8 @@ def test_a_slow_subscriber_slows_no_other_and_misses_nothing(tmp_path: Path) -> 
         publisher.start()
         for number in range(600):  # far more than a connection and the memory hold
             submit(publisher, make_hit(number, jpeg=b"x" * 50_000))
-        assert publisher.flush(8) == 0
-        wait_until(lambda: len(collector.alerts) == 600, 2.0)
+        assert publisher.flush(PATIENCE_S) == 0
+        wait_until(lambda: len(collector.alerts) == 600)
         sequences = []
         for response in slow:
             if response.HasField("alert"):

@@ -39,6 +39,7 @@ from pipeline.clock import SystemClock
 from pipeline.config import AccessSettings, AlertSettings, LimitSettings, TlsSettings
 from pipeline.convert import hit_to_pb
 from tests.integration.alerts_support import make_certificates, make_hit, redis_server
+from tests.support.waiting import PATIENCE_S
 
 pytestmark = [pytest.mark.grpc, pytest.mark.redis]
 
@@ -217,7 +218,9 @@ def outcome(
     channel: grpc.Channel, method: str, sent: list[bytes], metadata: Any = ()
 ) -> grpc.StatusCode:
     """How a raw call ends; one that does not end by itself is cancelled after three answers."""
-    call = channel.stream_stream(SERVICE + method)(iter(sent), timeout=10, metadata=metadata)
+    call = channel.stream_stream(SERVICE + method)(
+        iter(sent), timeout=PATIENCE_S, metadata=metadata
+    )
     with contextlib.suppress(grpc.RpcError):
         for _ in itertools.islice(call, 3):
             pass
@@ -317,7 +320,9 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x
 @FUZZ
 def test_any_bytes_at_a_port_harm_nobody(target: Target, which: str, sent: bytes) -> None:
     port = int(getattr(target, which).rpartition(":")[2])
-    with contextlib.closing(socket.create_connection(("127.0.0.1", port), 5)) as connection:
+    with contextlib.closing(
+        socket.create_connection(("127.0.0.1", port), PATIENCE_S)
+    ) as connection:
         connection.sendall(sent)
         connection.settimeout(0.02)
         with contextlib.suppress(OSError):

@@ -27,8 +27,8 @@ from tests.integration.alerts_support import (
     redis_server,
     running_service,
     submit,
-    wait_until,
 )
+from tests.support.waiting import PATIENCE_S, wait_until
 
 pytestmark = [pytest.mark.grpc, pytest.mark.redis]
 
@@ -82,7 +82,7 @@ class publishing:  # noqa: N801 (read as a function)
             hit = make_hit(number, **how)
             entry = replace(hit.entry, priority=priority, category=category)
             submit(self._publisher, replace(hit, entry=entry))
-        assert self._publisher.flush(5) == 0
+        assert self._publisher.flush(PATIENCE_S) == 0
 
 
 def take(alerts: Iterator[Alert], count: int) -> list[Alert]:

@@ -32,9 +32,9 @@ from tests.integration.alerts_support import (
     redis_server,
     running_service,
     submit,
-    wait_until,
 )
 from tests.support.redis_servers import knowing_waitaof
+from tests.support.waiting import PATIENCE_S, wait_until
 
 pytestmark = [pytest.mark.grpc, pytest.mark.redis]
 
@@ -87,7 +87,7 @@ def take(alerts: Iterator[Alert], count: int) -> list[Alert]:
 def publish(publisher: Publisher, *numbers: int, **how: object) -> None:
     for number in numbers:
         submit(publisher, make_hit(number, **how))  # type: ignore[arg-type]
-    assert publisher.flush(5) == 0
+    assert publisher.flush(PATIENCE_S) == 0
 
 
 def test_a_hit_reaches_a_subscriber_whole(publisher: Publisher, client: CheckpointClient) -> None:
@@ -339,7 +339,7 @@ def test_redis_that_writes_every_second_is_asked_whether_it_has(tmp_path: Path) 
         publisher.start()
         submit(publisher, make_hit(1))
         submit(publisher, make_hit(1, revision=1))
-        assert publisher.flush(8) == 0
+        assert publisher.flush(PATIENCE_S) == 0
         assert [alert.hit.revision for alert in take(client.subscribe(0), 2)] == [0, 1]
         publisher.stop()
         outbox.close()
@@ -353,7 +353,7 @@ def test_stopping_ends_every_call_quickly(
     for call in calls:
         next(call)
     wait_until(lambda: publisher.state().connected)
-    assert service.stop(2.0)
+    assert service.stop(PATIENCE_S)
     for call in calls:
         with pytest.raises(grpc.RpcError, match="stopping"):
             list(call)

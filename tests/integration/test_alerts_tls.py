@@ -19,6 +19,7 @@ from tests.integration.alerts_support import (
     redis_server,
     submit,
 )
+from tests.support.waiting import PATIENCE_S
 
 pytestmark = [pytest.mark.grpc, pytest.mark.redis]
 
@@ -58,7 +59,7 @@ def test_mutual_tls_carries_a_hit_and_refuses_who_shows_no_certificate(
     publisher = Publisher(outbox, target, **files)
     publisher.start()
     submit(publisher, make_hit(1, checkpoint="client"))
-    assert publisher.flush(5) == 0
+    assert publisher.flush(PATIENCE_S) == 0
     publisher.stop()
     outbox.close()
     with CheckpointClient(service.local_target) as client:
@@ -104,7 +105,7 @@ def test_the_machine_itself_publishes_over_a_socket_of_its_own_user(
     publisher = Publisher(outbox, service.local_target)
     publisher.start()
     submit(publisher, make_hit(1))
-    assert publisher.flush(5) == 0
+    assert publisher.flush(PATIENCE_S) == 0
     publisher.stop()
     outbox.close()
     service.stop()

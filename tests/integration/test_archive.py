@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.archive import ARCHIVE_FILE, PassageArchive
+from pipeline.archive import ARCHIVE_FILE, PassageArchive, PassageFilter
 from pipeline.clock import ManualClock
 from pipeline.errors import ArchiveError
 from pipeline.types import (
@@ -36,7 +36,7 @@ FULL = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from pipeline.archive import PassageArchive
+from pipeline.archive import PassageArchive, PassageFilter
 from pipeline.errors import ArchiveError
 from tests.support import watchlists
 archive, kept = PassageArchive(Path(sys.argv[1]) / "passages.sqlite"), 0
@@ -184,10 +184,12 @@ def test_search_finds_what_fits_the_latest_first_page_by_page(
         ]
         found: list[str] = []
         before = None
-        while page := archive.search(**query, before=before, limit=limit):  # type: ignore[arg-type]
+        wanted = PassageFilter(**query)  # type: ignore[arg-type]
+        while page := archive.search(wanted, before=before, limit=limit):
             found += [one.passage.id for one in page]
             before = page[-1].place
         assert found == expected
+        assert archive.count(wanted) == len(expected)
     archive.close()
 
 

@@ -51,6 +51,11 @@ def test_two_cameras_are_measured_beside_their_ceilings(tmp_path: Path) -> None:
     shares = one["cpu_shares"]
     assert sum(shares.values()) == pytest.approx(1, abs=0.01)
     assert one["efficiency"] == pytest.approx(1 - shares["other"], abs=0.01)
+    threads = one["cpu_threads"]
+    assert sum(threads.values()) == pytest.approx(1, abs=0.01)
+    assert min(threads["cameras"], threads["recognition"], threads["native"]) > 0.01
+    assert 0.5 < one["fairness"] <= 1
+    assert one["memory"]["peak_mib"] >= one["memory"]["last_third_mib"] > 50
     assert 0 <= one["right"] <= one["shown"]
     kept = json.loads((tmp_path / "report" / "throughput.json").read_text(encoding="utf-8"))
     assert len(kept["series"]) >= 3
@@ -72,6 +77,7 @@ def test_savings_are_switched_off_by_name(tmp_path: Path) -> None:
     assert one["savings"] == {
         "motion_gate": False,
         "light_decoding": True,
+        "key_frames": False,
         "scale_planes": True,
         "skip_settled": False,
     }

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from tests.support.ports import free_port
 from tests.support.program import checkpoint
 from tests.support.ray_cluster import require_ray
-from tests.support.redis_servers import free_port
 
 WITHOUT_RAY = (
     "import sys; sys.modules['ray'] = None; sys.argv[0] = 'checkpoint';"

@@ -12,9 +12,9 @@ import pytest
 from pipeline.access import AccessRole
 from pipeline.archive import ARCHIVE_FILE, PassageArchive
 from pipeline.rollup import FIGURES_FILE, CountedAlert, Rollup
-from tests.integration.alerts_support import wait_until
 from tests.support import watchlists
 from tests.support.console import ConsoleRig, running_console
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.grpc, pytest.mark.redis]
 

@@ -20,8 +20,9 @@ from pipeline.certificates import Authority, certificate_info
 from pipeline.config import CheckpointSettings, Role
 from pipeline.errors import ConfigError, ConsoleError
 from pipeline.runtime import Runtime
-from tests.integration.alerts_support import make_certificates, wait_until
+from tests.integration.alerts_support import make_certificates
 from tests.support.console import ALL, ConsoleRig, running_console
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.grpc, pytest.mark.redis]
 
@@ -123,7 +124,7 @@ def test_revoked_tokens_end_their_sessions(rig: ConsoleRig) -> None:
         rig.tokens.revoke(issued.record.id, revoked_by="test")
         # the alert service looks at once, the console itself after some seconds
         assert browser.get("/api/alerts").status_code == 401
-        wait_until(lambda: browser.get("/api/me").status_code == 401, 15.0)
+        wait_until(lambda: browser.get("/api/me").status_code == 401)
         assert other.log_in(issued.token).status_code == 401
 
 
@@ -245,7 +246,7 @@ def test_sessions_end_unused_and_with_their_time(tmp_path: Path) -> None:
         while time.monotonic() - began < 2.5:  # in use
             assert browser.get("/api/me").status_code == 200
             time.sleep(0.2)
-        wait_until(lambda: browser.get("/api/me").status_code == 401, 5.0)
+        wait_until(lambda: browser.get("/api/me").status_code == 401)
         with rig.person("Wang") as idle:
             time.sleep(2.0)
             assert idle.get("/api/me").status_code == 401
@@ -315,7 +316,7 @@ def test_a_console_that_has_failed_is_in_health(tmp_path: Path) -> None:
         server = rig.server._server
         assert server is not None
         server.should_exit = True
-        wait_until(lambda: rig.server.problem is not None, 10.0)
+        wait_until(lambda: rig.server.problem is not None)
         rig.runtime.check()
         assert "console" in rig.runtime.health.problems()
 

@@ -22,9 +22,10 @@ from pipeline.meters import Counts, Meters
 from pipeline.recognise import FrameTimes
 from pipeline.rollup import FIGURES_FILE
 from tests.conftest import ROOT
-from tests.integration.alerts_support import make_hit, wait_until
+from tests.integration.alerts_support import make_hit
 from tests.support import watchlists
 from tests.support.console import ConsoleRig, running_console
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.grpc, pytest.mark.redis]
 

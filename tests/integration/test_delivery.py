@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from pipeline.outbox import Outbox, OutboxError
 from pipeline.types import Hit, Passage
 from tests.support import watchlists
 from tests.support.redis_servers import bundled, running
+from tests.support.waiting import PATIENCE_S, wait_until
 from watchlist.store import Watchlist
 
 pytestmark = pytest.mark.redis
@@ -100,18 +100,11 @@ def passages(count: int) -> list[Passage]:
     return [watchlists.passage(LISTED, passage_id=f"p{index}") for index in range(count)]
 
 
-def eventually(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
-    until = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < until, "not in time"
-        time.sleep(0.02)
-
-
 def test_hits_lie_in_the_outbox_in_order(bench: Bench) -> None:
     bench.delivery.start()
     for passage in passages(5):
         bench.delivery.submit([passage])
-    assert bench.delivery.stop(10) == 0
+    assert bench.delivery.stop(PATIENCE_S) == 0
     assert bench.published() == [f"p{index}" for index in range(5)]
     assert [hit.passage.id for hit in bench.hits] == bench.published()
     assert bench.spool.depth() == 0
@@ -121,9 +114,9 @@ def test_redis_away_for_a_while(bench: Bench) -> None:
     bench.matcher.absences = 3
     bench.delivery.start()
     bench.delivery.submit(passages(3))
-    eventually(lambda: "watchlist" in bench.health.problems())
-    eventually(lambda: len(bench.hits) == 3)
-    assert bench.delivery.stop(10) == 0
+    wait_until(lambda: "watchlist" in bench.health.problems())
+    wait_until(lambda: len(bench.hits) == 3)
+    assert bench.delivery.stop(PATIENCE_S) == 0
     assert bench.health.problems() == {}
     assert bench.published() == ["p0", "p1", "p2"]
 
@@ -138,8 +131,8 @@ def test_redis_away_until_the_next_start(
     bench.close()
     again = Bench(tmp_path, watchlist)
     again.delivery.start()
-    eventually(lambda: len(again.hits) == 3)
-    assert again.delivery.stop(10) == 0
+    wait_until(lambda: len(again.hits) == 3)
+    assert again.delivery.stop(PATIENCE_S) == 0
     assert again.published() == ["p0", "p1", "p2"]
     again.close()
 
@@ -148,10 +141,10 @@ def test_an_outbox_that_is_full_takes_a_batch_later_and_whole(bench: Bench) -> N
     bench.delivery.submit(passages(4))
     bench.outbox.refusals = 2
     bench.delivery.start()
-    eventually(lambda: "outbox" in bench.health.problems())
+    wait_until(lambda: "outbox" in bench.health.problems())
     assert bench.hits == []
-    eventually(lambda: len(bench.hits) == 4)
-    assert bench.delivery.stop(10) == 0
+    wait_until(lambda: len(bench.hits) == 4)
+    assert bench.delivery.stop(PATIENCE_S) == 0
     assert bench.published() == [f"p{index}" for index in range(4)]
 
 
@@ -161,9 +154,9 @@ def test_a_spool_that_is_full_holds_passages_in_memory(bench: Bench) -> None:
     assert bench.delivery.held() == 2
     assert "disk" in bench.health.problems()
     bench.delivery.start()
-    eventually(lambda: len(bench.hits) == 2)
+    wait_until(lambda: len(bench.hits) == 2)
     assert bench.delivery.held() == 0
-    assert bench.delivery.stop(10) == 0
+    assert bench.delivery.stop(PATIENCE_S) == 0
     assert bench.health.problems() == {}
 
 
@@ -175,5 +168,5 @@ def test_many_submitters(bench: Bench) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert bench.delivery.stop(20) == 0
+    assert bench.delivery.stop(PATIENCE_S) == 0
     assert sorted(bench.published()) == sorted(f"p{index}" for index in range(40))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, require
+from tests.support.ports import free_port
 
 pytestmark = [pytest.mark.grpc, pytest.mark.redis]
 
@@ -22,7 +22,7 @@ from pathlib import Path
 from pipeline.commands.serve import serve
 serve(Path(sys.argv[1]))
 """
-DEADLINE_S = 30.0
+DEADLINE_S = 90.0
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +39,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _configure(path: Path, tls: str) -> Path:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     path.write_text(
         f'data_dir = "{path.parent}/data"\nroles = ["alerts"]\n'
         f'[alerts]\nlisten = "127.0.0.1:{port}"\n{tls}'

@@ -25,6 +25,7 @@ from pipeline.outbox import Outbox
 from pipeline.types import Hit, MatchKind, Passage, WatchlistEntry
 from tests.support import watchlists
 from tests.support.redis_servers import bundled, running
+from tests.support.waiting import PATIENCE_S, wait_until
 from watchlist.history import HistoryLimits
 from watchlist.records import Note
 from watchlist.store import Watchlist
@@ -305,16 +306,11 @@ def test_delivery_keeps_passages_and_finds_late_hits(bench: Bench) -> None:
     bench.add(entry(OTHER))
     delivery.start()
     delivery.submit([passed("p1"), passed("p2", OTHER)])
-    until = time.monotonic() + 20
-    while bench.archive.count() < 2 and time.monotonic() < until:
-        time.sleep(0.02)
+    wait_until(lambda: bench.archive.count() == 2)
     one = entry()
     bench.add(one)
-    began = time.monotonic()
-    while len(told) < 2 and time.monotonic() < until:
-        time.sleep(0.02)
-    assert time.monotonic() - began < 5
-    assert delivery.stop(5) == 0
+    wait_until(lambda: len(told) == 2)
+    assert delivery.stop(PATIENCE_S) == 0
     assert [(hit.passage.id, hit.late) for hit in told] == [("p2", False), ("p1", True)]
     sent = [hit_from_pb(parse_publish_request(row.payload).hit) for row in outbox.pending()]
     assert [(hit.id, hit.late) for hit in sent] == [
@@ -347,17 +343,13 @@ def test_an_archive_that_refuses_stops_no_alert_and_gets_all_later(
     delivery.start()
     for number in range(5):
         delivery.submit([passed(f"p{number}")])
-    until = time.monotonic() + 20
-    while len(told) < 5 and time.monotonic() < until:
-        time.sleep(0.02)
-    assert len(told) == outbox.depth() == 5
+    wait_until(lambda: len(told) == 5)
+    assert outbox.depth() == 5
     assert "no space left" in health.problems()["archive"]
     archive.full = False
-    while archive.count() < 5 and time.monotonic() < until:
-        time.sleep(0.05)
-    assert archive.count() == 5
+    wait_until(lambda: archive.count() == 5)
     assert all(one.has_hit for one in archive.search())
-    assert delivery.stop(5) == 0
+    assert delivery.stop(PATIENCE_S) == 0
     assert "archive" not in health.problems()
     for one in (spool, outbox, archive):
         one.close()

@@ -28,7 +28,8 @@ from pipeline.config import (
 from pipeline.outbox import Outbox
 from pipeline.runtime import Runtime
 from pipeline.status import CheckpointReport, CheckpointState
-from tests.integration.alerts_support import make_certificates, make_hit, submit, wait_until
+from tests.integration.alerts_support import make_certificates, make_hit, submit
+from tests.support.waiting import PATIENCE_S, wait_until
 
 pytestmark = [pytest.mark.grpc, pytest.mark.redis]
 
@@ -104,7 +105,7 @@ def test_a_certificate_speaks_for_its_checkpoints_and_no_other(
         publisher.start()
         submit(publisher, make_hit(1, checkpoint="north gate"))
         submit(publisher, make_hit(2, checkpoint="south gate"))
-        assert publisher.flush(5) == 0
+        assert publisher.flush(PATIENCE_S) == 0
         submit(publisher, make_hit(3, checkpoint="another gate"))
         wait_until(lambda: any(one and "another gate" in one for one in problems))
         assert outbox.depth() == 1, "it waits until it may"
@@ -171,7 +172,7 @@ def test_a_checkpoint_with_its_own_service_passes_on_and_reports(
             publisher.start()
             for number in range(5):
                 submit(publisher, make_hit(number, checkpoint="north gate"))
-            assert publisher.flush(5) == 0
+            assert publisher.flush(PATIENCE_S) == 0
             wait_until(lambda: len(above.list()) == 5)
             assert above.evidence("hit-3") == below.evidence("hit-3")
             wait_until(lambda: above.checkpoints()[0].report is not None)

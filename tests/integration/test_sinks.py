@@ -44,9 +44,9 @@ from tests.integration.alerts_support import (
     make_hit,
     redis_server,
     running_service,
-    wait_until,
 )
 from tests.support.receivers import WebReceiver, broker, web_receiver
+from tests.support.waiting import PATIENCE_S, wait_until
 
 pytestmark = pytest.mark.redis
 SECRET = "0123456789abcdef0123"
@@ -403,7 +403,7 @@ def test_a_broker_that_goes_and_comes_loses_nothing(store: RedisAlertStore, tmp_
         publish(store, *range(20, 40))
         wait_until(lambda: any(problems))
         server.start()
-        wait_until(lambda: problems[-1] is None and _sequence(tmp_path, "broker") == 40, 10)
+        wait_until(lambda: problems[-1] is None and _sequence(tmp_path, "broker") == 40)
         again = stack.enter_context(closing(MqttListener(server.port)))
         publish(store, 40)
         wait_until(lambda: len(again.messages) >= 1)
@@ -423,14 +423,14 @@ def test_a_broker_that_does_not_let_us_is_said(store: RedisAlertStore, tmp_path:
     with broker(tmp_path, "allow_anonymous false") as server:
         sink = MqttSink(mqtt(server.port), SystemClock())
         with running(sink, store, tmp_path, problems.append):
-            wait_until(lambda: any(one and "ot authorized" in one for one in problems), 8)
+            wait_until(lambda: any(one and "ot authorized" in one for one in problems))
     (tmp_path / "acl").write_text("topic read #\n")
     problems.clear()
     where = tmp_path / "acl"
     with broker(tmp_path, "allow_anonymous true", f"acl_file {where}") as server:
         sink = MqttSink(mqtt(server.port), SystemClock())
         with running(sink, store, tmp_path, problems.append):
-            wait_until(lambda: any(one and "does not take it" in one for one in problems), 8)
+            wait_until(lambda: any(one and "does not take it" in one for one in problems))
     assert _sequence(tmp_path, "broker") <= 0
 
 
@@ -454,7 +454,7 @@ def test_a_checkpoint_with_its_own_service_passes_hits_on_to_the_province(
         publish(store, 1, revision=1)
         wait_until(lambda: client.get("hit-1").hit.revision == 1)
         assert client.evidence("hit-1", 0) == JPEG
-        assert publisher.flush(5) == 0
+        assert publisher.flush(PATIENCE_S) == 0
         publisher.stop()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -22,6 +21,7 @@ from pipeline.health import Health
 from pipeline.retention import RemoteSweep, Sweeper
 from pipeline.types import Hit, MatchKind, Passage
 from tests.support import watchlists
+from tests.support.waiting import PATIENCE_S, wait_until
 
 HOUR, DAY = 3600.0, 86_400.0
 
@@ -304,14 +304,9 @@ def test_its_thread_sweeps_soon_after_the_start_and_again(tmp_path: Path) -> Non
     place.passage("one")
     place.clock.advance(2 * DAY)
     place.sweeper.start()
-    until = time.monotonic() + 10
-    while place.kept() and time.monotonic() < until:
-        time.sleep(0.02)
-    assert place.kept() == set()
+    wait_until(lambda: place.kept() == set())
     place.passage("two")
     place.clock.advance(2 * DAY)
-    while place.kept() and time.monotonic() < until:
-        time.sleep(0.02)
-    assert place.kept() == set()
-    place.sweeper.stop(5)
+    wait_until(lambda: place.kept() == set())
+    place.sweeper.stop(PATIENCE_S)
     place.archive.close()

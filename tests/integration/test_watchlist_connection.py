@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,15 @@ from pipeline.clock import ManualClock
 from pipeline.config import WatchlistSettings
 from pipeline.errors import ConfigError, StoreUnavailable
 from tests.integration.alerts_support import make_certificates
+from tests.support.ports import free_port
 from tests.support.redis_servers import (
     bundled,
     cluster,
-    free_port,
     installed,
     running,
     sentinel,
 )
+from tests.support.waiting import wait_until
 from tests.support.watchlists import entry
 from watchlist.connection import address, connect
 from watchlist.embedded import open_redis
@@ -36,18 +36,11 @@ ACL = "user keeper on >s3cret/@ ~{checkpoint}:watchlist:* +@all"
 
 @contextlib.contextmanager
 def client_at(port: int) -> Iterator[redis.Redis]:
-    with redis.Redis(port=port, socket_timeout=2) as client:
+    with redis.Redis(port=port, socket_timeout=20) as client:
         try:
             yield client
         finally:
             client.connection_pool.disconnect()
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 15.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
@@ -150,8 +143,8 @@ def test_sentinels_lead_to_the_master_and_to_the_next_one(tmp_path: Path) -> Non
         watchlist = stack.enter_context(open_watchlist(settings, tmp_path, ManualClock()))
         watchlist.add([entry(PLATE)])
         with client_at(second[1]) as replica, client_at(port) as asked:
-            wait_for(lambda: replica.exists("{checkpoint}:watchlist:plates"))
-            wait_for(lambda: asked.execute_command("SENTINEL", "REPLICAS", "lists"))
+            wait_until(lambda: replica.exists("{checkpoint}:watchlist:plates"))
+            wait_until(lambda: asked.execute_command("SENTINEL", "REPLICAS", "lists"))
             reading = settings.model_copy(update={"redis_url": f"{url}?role=replica"})
             with open_watchlist(reading, tmp_path, ManualClock()) as reader:
                 assert PLATE in reader.lookup([PLATE]).entries
@@ -168,7 +161,7 @@ def test_sentinels_lead_to_the_master_and_to_the_next_one(tmp_path: Path) -> Non
                     return False
                 return True
 
-            wait_for(goes_on, 30)
+            wait_until(goes_on)
             assert replica.info("replication")["role"] == "master"
         assert watchlist.lookup([PLATE, "辽A00001"]).entries.keys() == {PLATE, "辽A00001"}
         assert watchlist.loss is None

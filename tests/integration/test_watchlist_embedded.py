@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -19,6 +19,7 @@ from pipeline.clock import ManualClock, SystemClock
 from pipeline.config import WatchlistSettings
 from pipeline.errors import StoreUnavailable
 from tests.support.redis_servers import bundled, installed, server
+from tests.support.waiting import wait_until
 from tests.support.watchlists import entry
 from watchlist import server as server_module
 from watchlist.embedded import EmbeddedRedis, connect_embedded, open_redis
@@ -26,7 +27,7 @@ from watchlist.server import find_server
 from watchlist.store import Watchlist, open_watchlist
 
 pytestmark = pytest.mark.redis
-SETTINGS = WatchlistSettings(timeout_s=1.0)
+SETTINGS = WatchlistSettings(timeout_s=20.0)
 PLATE = "辽A12345"
 
 # Another process of the same data folder: holds the list open until its input ends.
@@ -46,13 +47,6 @@ def use_server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     path = server(request.param)
     monkeypatch.setattr(server_module, "_candidates", lambda: [path])
     return path
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 5.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
 
 
 def servers_in(folder: Path) -> list[psutil.Process]:
@@ -165,7 +159,7 @@ def test_a_killed_owner_takes_its_server_along(tmp_path: Path) -> None:
         with open_watchlist(SETTINGS, tmp_path, ManualClock()) as watchlist:
             watchlist.add([entry(PLATE)])
         owner.kill()
-        wait_for(lambda: servers_in(tmp_path) == [])
+        wait_until(lambda: servers_in(tmp_path) == [])
         with open_watchlist(SETTINGS, tmp_path, ManualClock()) as watchlist:
             assert PLATE in watchlist.lookup([PLATE]).entries
             assert [p.pid for p in servers_in(tmp_path)] != [pid]
@@ -196,7 +190,7 @@ def test_the_end_of_a_thread_does_not_end_the_server(tmp_path: Path) -> None:
     thread = threading.Thread(target=redis_server.ensure)
     thread.start()
     thread.join()
-    client = connect_embedded(redis_server, 1.0)
+    client = connect_embedded(redis_server, 20.0)
     try:
         time.sleep(0.3)
         assert client.info("server")["process_id"] == redis_server.pid

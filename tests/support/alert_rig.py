@@ -20,9 +20,9 @@ import grpc
 from checkpoint.v1 import alerts_pb2 as pb
 from checkpoint.v1 import alerts_pb2_grpc
 from tests.integration.alerts_support import RedisServer
+from tests.support.ports import free_port
 from tests.support.postgres_server import PostgresServer
 from tests.support.proxy import Link
-from tests.support.redis_servers import free_port
 
 PARTS = Path(__file__).with_name("alert_parts.py")
 ROOT = Path(__file__).parents[2]

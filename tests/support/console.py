@@ -23,7 +23,8 @@ from pipeline.console.server import ConsoleServer
 from pipeline.outbox import Outbox
 from pipeline.runtime import Runtime
 from pipeline.types import Hit
-from tests.integration.alerts_support import submit, wait_until
+from tests.integration.alerts_support import submit
+from tests.support.waiting import wait_until
 
 ALL = tuple(AccessRole)
 
@@ -159,7 +160,7 @@ class ConsoleRig:
             publisher.start()
             for hit in hits:
                 submit(publisher, hit)
-            wait_until(lambda: outbox.depth() == 0, 20.0)
+            wait_until(lambda: outbox.depth() == 0)
             publisher.stop()
 
     def audited(self, action: str = "") -> list[AuditRecord]:

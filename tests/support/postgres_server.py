@@ -18,7 +18,7 @@ import psutil
 import psycopg
 
 from tests.conftest import require
-from tests.support.redis_servers import free_port
+from tests.support.ports import free_port
 
 _UNPRIVILEGED = ("postgres", "nobody")
 """Who runs the server where we are root: it refuses to."""

@@ -13,10 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.support.waiting import PATIENCE_S
+
 Event = dict[str, Any]
 
 
-def checkpoint(*arguments: str, cwd: Path, timeout_s: float = 120) -> subprocess.CompletedProcess:
+def checkpoint(*arguments: str, cwd: Path, timeout_s: float = 240) -> subprocess.CompletedProcess:
     """Run to the end; stdout and stderr as text."""
     return subprocess.run(
         [sys.executable, "-m", "pipeline.cli", *arguments],
@@ -59,7 +61,7 @@ class Program:
     def __exit__(self, *_: object) -> None:
         if self._process.poll() is None:
             self._process.kill()
-        self._process.wait(10)
+        self._process.wait(PATIENCE_S)
         for reader in self._readers:
             reader.join(5)
         for stream in (self._process.stdout, self._process.stderr):
@@ -90,7 +92,7 @@ class Program:
             time.sleep(0.05)
         return time.monotonic() - started_s
 
-    def interrupt(self, timeout_s: float = 15) -> tuple[int, float]:
+    def interrupt(self, timeout_s: float = PATIENCE_S) -> tuple[int, float]:
         """Ctrl-C; the exit status, and the seconds until the program had ended."""
         started_s = time.monotonic()
         self._process.send_signal(signal.SIGINT)

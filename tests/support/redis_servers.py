@@ -6,7 +6,6 @@ import contextlib
 import importlib.util
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,8 @@ import pytest
 import redis
 
 from pipeline.errors import StoreUnavailable
+from tests.support.ports import free_port
+from tests.support.waiting import PATIENCE_S, wait_until
 from watchlist.server import find_server
 
 
@@ -82,16 +83,6 @@ def running(
         process.wait()
 
 
-def free_port(below: int = 65536) -> int:
-    """A TCP port of this machine that nobody listens on now."""
-    while True:
-        with contextlib.closing(socket.socket()) as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-            if port < below:
-                return port
-
-
 @contextlib.contextmanager
 def sentinel(executable: str, folder: Path, service: str, master: int) -> Iterator[int]:
     """A Sentinel that watches one master, alone and quick to judge; gives its port."""
@@ -124,7 +115,9 @@ class Cluster:
     def __init__(self, ports: Sequence[int], password: str) -> None:
         self.ports = tuple(ports)
         self._password = password
-        self.nodes = [redis.Redis(port=port, password=password, socket_timeout=2) for port in ports]
+        self.nodes = [
+            redis.Redis(port=port, password=password, socket_timeout=20) for port in ports
+        ]
 
     @property
     def url(self) -> str:
@@ -136,10 +129,8 @@ class Cluster:
         one, two = self.nodes
         one.execute_command("CLUSTER", "ADDSLOTS", *range(16384))
         two.execute_command("CLUSTER", "MEET", "127.0.0.1", self.ports[0])
-        deadline = time.monotonic() + 15
-        while b"cluster_state:ok" not in two.execute_command("CLUSTER", "INFO"):
-            assert time.monotonic() < deadline, "the cluster does not come up"
-            time.sleep(0.05)
+        ok = b"cluster_state:ok"
+        wait_until(lambda: ok in two.execute_command("CLUSTER", "INFO"), what="the cluster")
 
     def move(self, slot: int) -> None:
         """Move a slot from the first node to the second, with all that is in it."""
@@ -162,7 +153,7 @@ def cluster(executable: str, folder: Path, *options: str) -> Iterator[Cluster]:
         ports = []
         for name in ("one", "two"):
             (folder / name).mkdir()
-            port = free_port(55_536)  # the bus: + 10,000
+            port = free_port()
             server = running(
                 executable, folder / name, *options, "--requirepass", "s3cret", port=port
             )
@@ -176,9 +167,9 @@ def cluster(executable: str, folder: Path, *options: str) -> Iterator[Cluster]:
 
 
 def _wait(port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline and process.poll() is None:
-        client = redis.Redis(port=port, socket_timeout=1)
+        client = redis.Redis(port=port, socket_timeout=20)
         try:
             client.ping()
             return

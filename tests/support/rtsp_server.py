@@ -7,9 +7,9 @@ from functools import cache
 
 import pytest
 
-from pipeline.rtsp_server import PACKAGES, RtspServer, available, free_port
+from pipeline.rtsp_server import PACKAGES, RtspServer, available
 
-__all__ = ["PACKAGES", "RtspServer", "available", "free_port", "require_rtsp"]
+__all__ = ["PACKAGES", "RtspServer", "available", "require_rtsp"]
 
 _available = cache(available)
 

@@ -1,6 +1,7 @@
 """Faults at random moments under load: every accepted hit arrives once, in order, whatever dies.
 
-``make faults`` runs 20 rounds of each and prints the counts; without it a few rounds are run.
+A test run kills everything, with alerts in Redis; ``make test-all`` runs a few rounds of each
+fault, ``make faults`` 20 of each, and prints the counts.
 ``kill -9`` leaves what the kernel has taken in; a power cut is what waiting for the disk is for.
 """
 
@@ -112,10 +113,19 @@ STORES: dict[str, Callable[[Path], StoreServer]] = {
     "postgres": lambda folder: PostgresStore(),
 }
 FAULTS = [publisher_killed, service_killed, store_killed, link_cut, everything_killed]
+RUNS = [
+    pytest.param(
+        store,
+        fault,
+        id=f"{store}-{fault.__name__}",
+        marks=[] if (store, fault) == ("redis", everything_killed) else pytest.mark.long,
+    )
+    for store in STORES
+    for fault in FAULTS
+]
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
-@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize(("store", "fault"), RUNS)
 def test_nothing_is_lost_doubled_or_out_of_order(
     tmp_path: Path, rounds: int, table: Table, store: str, fault: Fault
 ) -> None:
@@ -124,6 +134,7 @@ def test_nothing_is_lost_doubled_or_out_of_order(
     assert_nothing_lost(counts)
 
 
+@pytest.mark.long
 def test_the_outbox_on_a_full_disk(tmp_path: Path, rounds: int, table: Table) -> None:
     with small_disk(tmp_path / "north", kib=32 * 1024) as disk:
 
@@ -138,7 +149,7 @@ def test_the_outbox_on_a_full_disk(tmp_path: Path, rounds: int, table: Table) ->
 
             rig.up.cut()  # else the space of what was published is used again and again
             disk.fill()
-            until(refused, 30, "a refusal")
+            until(refused, 120, "a refusal")
             if chance.random() < 0.5:  # what it held in memory was not accepted
                 victim.kill()
                 victim.start()
@@ -155,13 +166,14 @@ def test_the_outbox_on_a_full_disk(tmp_path: Path, rounds: int, table: Table) ->
     assert counts.refused > 0
 
 
+@pytest.mark.long
 def test_the_store_on_a_full_disk(tmp_path: Path, rounds: int, table: Table) -> None:
     """Redis ends itself where it cannot write; whoever starts it again finds what it took."""
     with small_disk(tmp_path / "data", kib=256 * 1024) as disk:
 
         def store_full(rig: Rig, chance: random.Random) -> None:
             disk.fill()
-            until(redis.ended, 20, "the end of Redis")
+            until(redis.ended, 120, "the end of Redis")
             time.sleep(chance.uniform(0, 0.3))
             disk.free()
             rig.store.start()

@@ -20,9 +20,9 @@ import pytest
 from pipeline.commands.demo import CLIP
 from pipeline.rtsp_server import RtspServer
 from tests.integration.alerts_support import RedisServer
+from tests.support.ports import free_port
 from tests.support.program import Event, Program, checkpoint, events
 from tests.support.ray_cluster import RayCluster, pipeline_pid, require_ray
-from tests.support.redis_servers import free_port
 from tests.support.rtsp_server import require_rtsp
 
 TRUTH = json.loads(CLIP.with_suffix(".json").read_text(encoding="utf-8"))
@@ -125,6 +125,7 @@ def alerts_of(target_log: str, cwd: Path) -> list[Event]:
     return [event for event in events(done.stdout) if event.get("event") == "alert"]
 
 
+@pytest.mark.long
 def test_a_node_dies_under_load(
     tmp_path: Path, ray_cluster: RayCluster, redis_server: RedisServer
 ) -> None:
@@ -180,6 +181,7 @@ def test_a_node_dies_under_load(
     assert "Traceback" not in program.log
 
 
+@pytest.mark.long
 def test_a_pipeline_dies_and_files_are_read_to_their_end(
     tmp_path: Path, ray_cluster: RayCluster, redis_server: RedisServer
 ) -> None:
@@ -210,6 +212,7 @@ def test_a_pipeline_dies_and_files_are_read_to_their_end(
     assert len(wanted) >= len(names)
 
 
+@pytest.mark.long
 def test_the_leader_dies_and_the_nodes_go_on(
     tmp_path: Path, ray_cluster: RayCluster, redis_server: RedisServer
 ) -> None:
@@ -245,6 +248,7 @@ def test_the_leader_dies_and_the_nodes_go_on(
 
 
 @pytest.mark.rtsp
+@pytest.mark.alone
 def test_nodes_join_and_are_drained_and_no_passage_is_lost(
     tmp_path: Path, ray_cluster: RayCluster, redis_server: RedisServer
 ) -> None:

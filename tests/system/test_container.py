@@ -10,7 +10,6 @@ import json
 import os
 import platform
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, require
+from tests.support.ports import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -155,10 +155,7 @@ def test_command_line_answers(buildah: Buildah, container: str) -> None:
 
 
 def test_service_is_healthy_and_stops_when_told(buildah: Buildah, container: str) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    script = ["sh", "-c", SERVE_AND_ASK, "sh", CONFIG.format(port=port)]
+    script = ["sh", "-c", SERVE_AND_ASK, "sh", CONFIG.format(port=free_port())]
     ran = _run(buildah, container, *script)
     assert "health: SERVING" in ran.stdout, ran.stdout + ran.stderr
     assert ran.stdout.strip().endswith("status: 0"), ran.stdout + ran.stderr

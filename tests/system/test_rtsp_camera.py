@@ -21,11 +21,14 @@ from pipeline.ingest import CameraWorker
 from pipeline.mailbox import Mailboxes
 from pipeline.types import Frame
 from tests.support.clips import make_clip, number_in
-from tests.support.rtsp_server import RtspServer, free_port, require_rtsp
+from tests.support.ports import free_port
+from tests.support.rtsp_server import RtspServer, require_rtsp
+from tests.support.waiting import PATIENCE_S
 
-PATIENCE_S = 20.0  # for what has no time limit of its own: the machine may be busy
-BACK_WITHIN_S = 5.0
-STOP_WITHIN_S = 1.0
+STOP_WITHIN_S = 20.0
+"""Far less than what a camera that does not stop at once would wait for."""
+
+pytestmark = pytest.mark.alone
 
 
 @pytest.fixture(scope="module")
@@ -119,13 +122,13 @@ def test_a_killed_server_is_found_again(server: RtspServer) -> None:
     with watching(server.url("gate")) as watch:
         watch.until_frames()
         server.kill()
-        watch.until_state(CameraState.BACKING_OFF, within_s=5)
+        watch.until_state(CameraState.BACKING_OFF, within_s=PATIENCE_S)
         time.sleep(3)  # long enough for the waits to have grown
         error = watch.status().last_error
         assert error is not None
         assert "nothing listens" in error
         server.start()
-        watch.until_frames(BACK_WITHIN_S)
+        watch.until_frames()
         assert watch.status().state is CameraState.STREAMING
         assert watch.status().reconnects == 1
     times = [frame.media_s for frame in watch.frames]
@@ -139,10 +142,10 @@ def test_a_frozen_server_is_noticed_and_found_again(server: RtspServer) -> None:
         watch.until_frames()
         server.freeze()
         gone = watch.until_state(CameraState.BACKING_OFF, CameraState.CONNECTING)
-        assert 1.0 < gone < 4.0
+        assert gone > 1.0
         time.sleep(2)
         server.resume()
-        watch.until_frames(BACK_WITHIN_S)
+        watch.until_frames()
     changes = [(log["old"], log["new"]) for log in logs if log["event"] == "camera state"]
     assert changes[1:3] == [("streaming", "stalled"), ("stalled", "backing_off")]
     assert any("no frame for" in str(log.get("problem")) for log in logs)
@@ -215,9 +218,8 @@ def test_an_unknown_kind_of_address_stops_the_camera() -> None:
 
 
 def test_stops_at_once_while_connecting() -> None:
-    with silent_server() as url, watching(url, connect_timeout_s=4) as watch:
-        time.sleep(0.3)
-        assert watch.status().state is CameraState.CONNECTING
+    with silent_server() as url, watching(url, connect_timeout_s=60) as watch:
+        watch.until_state(CameraState.CONNECTING)
         assert watch.stop() < STOP_WITHIN_S
         assert watch.status().state is CameraState.STOPPED
 
@@ -232,7 +234,7 @@ def test_stops_at_once_while_backing_off() -> None:
 @pytest.mark.rtsp
 @pytest.mark.parametrize("frozen", [False, True])
 def test_stops_at_once_while_streaming(server: RtspServer, frozen: bool) -> None:
-    with watching(server.url("gate"), stall_timeout_s=30) as watch:
+    with watching(server.url("gate"), stall_timeout_s=60) as watch:
         watch.until_frames()
         if frozen:
             server.freeze()
@@ -248,14 +250,14 @@ from pipeline.config import CameraSettings
 from pipeline.ingest import CameraWorker
 from pipeline.mailbox import Mailboxes
 mailboxes = Mailboxes([])
-camera = CameraSettings(name="gate", source={server.url("gate")!r}, stall_timeout_s=30)
+camera = CameraSettings(name="gate", source={server.url("gate")!r}, stall_timeout_s=60)
 worker = CameraWorker(camera, mailboxes)
 worker.start()
-assert mailboxes.take(1, 0, wait_s=20)
+assert mailboxes.take(1, 0, wait_s=90)
 print("streams", flush=True)
 input()
 worker.stop()
-assert worker.join(1)
+assert worker.join(20)
 """
     child = subprocess.Popen(
         [sys.executable, "-c", program],
@@ -272,7 +274,7 @@ assert worker.join(1)
         time.sleep(0.5)
         started = time.monotonic()
         _, errors = child.communicate("\n", timeout=PATIENCE_S)
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 40
         assert child.returncode == 0, errors
     finally:
         child.kill()
@@ -280,7 +282,7 @@ assert worker.join(1)
 
 
 @pytest.mark.rtsp
-@pytest.mark.slow
+@pytest.mark.long
 def test_many_reconnections_leave_nothing_behind(server: RtspServer) -> None:
     def resident_kib() -> int:
         status = Path("/proc/self/status").read_text(encoding="ascii")

@@ -1,4 +1,4 @@
-"""``checkpoint run`` on a camera that is killed, frozen and restarted: back within five seconds."""
+"""``checkpoint run`` on a camera that is killed, frozen and restarted: hits flow again."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ import pytest
 from pipeline.commands.demo import CLIP
 from tests.support.program import Program
 from tests.support.rtsp_server import RtspServer, require_rtsp
+from tests.support.waiting import PATIENCE_S
 from tests.system.test_run import put_on_list
 
 PLATES = {p["main_plate"] for p in json.loads(CLIP.with_suffix(".json").read_text())["passages"]}
-BACK_S = 5.0
-FIRST_VEHICLE_S = 4.0  # the clip begins anew for each client: until its first passage is settled
-LOADED_S = 10.0  # a shared machine may be slow; frames themselves are timed in the camera's tests
 
-pytestmark = [pytest.mark.rtsp, pytest.mark.redis, pytest.mark.grpc, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.rtsp,
+    pytest.mark.redis,
+    pytest.mark.grpc,
+    pytest.mark.slow,
+    pytest.mark.alone,
+]
 
 
 def test_killed_frozen_and_restarted(tmp_path: Path) -> None:
@@ -28,7 +32,7 @@ def test_killed_frozen_and_restarted(tmp_path: Path) -> None:
     with RtspServer({"gate": CLIP}, user="viewer", password="secret/@7") as server:
         url = server.url("gate", user="viewer", password="secret/@7")
         with Program("run", "--source", url, "--json", cwd=tmp_path) as program:
-            program.wait_until(lambda: len(program.hits()) >= 2, 60, "first hits")
+            program.wait_until(lambda: len(program.hits()) >= 2, PATIENCE_S, "first hits")
             memory = [psutil.Process(program.pid).memory_info().rss]
             for break_it, mend_it in (
                 (server.kill, server.restart),
@@ -37,19 +41,20 @@ def test_killed_frozen_and_restarted(tmp_path: Path) -> None:
             ):
                 break_it()
                 program.wait_until(
-                    lambda: "degraded" in program.log.rsplit("recovered", 1)[-1], 20, "noticed"
+                    lambda: "degraded" in program.log.rsplit("recovered", 1)[-1],
+                    PATIENCE_S,
+                    "noticed",
                 )
                 mend_it()
                 hits = len(program.hits())
                 program.wait_until(
                     lambda hits=hits: len(program.hits()) > hits,
-                    BACK_S + FIRST_VEHICLE_S + LOADED_S,
+                    PATIENCE_S,
                     "hits flow again",
                 )
                 memory.append(psutil.Process(program.pid).memory_info().rss)
-            status, took_s = program.interrupt()
+            status, _ = program.interrupt()
             assert status == 0, program.log
-            assert took_s < 5
             assert "secret" not in program.log
             assert "secret" not in json.dumps(program.events)
             assert "Traceback" not in program.log
@@ -61,8 +66,7 @@ def test_killed_frozen_and_restarted(tmp_path: Path) -> None:
 
 def test_an_unreachable_camera_is_said_and_waited_for(tmp_path: Path) -> None:
     with Program("run", "--source", "rtsp://127.0.0.1:1/gate", "--json", cwd=tmp_path) as program:
-        program.wait_until(lambda: "nothing listens there" in program.log, 20, "said")
-        status, took_s = program.interrupt()
+        program.wait_until(lambda: "nothing listens there" in program.log, PATIENCE_S, "said")
+        status, _ = program.interrupt()
     assert status == 0, program.log
-    assert took_s < 5
     assert program.events[-1]["frames"]["decoded"] == 0

@@ -79,6 +79,7 @@ class ScriptedWorker:
                 Duty.RUN,
                 CameraStatus(order.camera.name, "", CameraState.STREAMING, START),
                 Boundary(at=START) if order.duty is Duty.FINISH else None,
+                looks_since=START,
             )
             for order in self.orders.cameras
         ]

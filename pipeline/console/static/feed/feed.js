@@ -43,6 +43,8 @@ export class Feed {
   #api;
   #told = new Map(); // by id: sequence of the event that told of it last
   #position = null; // {feedId, sequence}: up to where the feed is known
+  #generation = 0; // of the store: what was asked of an earlier one counts no more
+  #before = null; // ids that were known before the feed was replaced
   #listeners = new Set();
   #newListeners = new Set();
   #stop = new AbortController();
@@ -160,29 +162,40 @@ export class Feed {
     this.#position = { feedId: feed.feed_id, sequence: feed.sequence };
     this.#takePage(first);
     this.loaded = true;
+    this.#announce(first.alerts);
     this.#tell();
-    this.#loadOlder(first.next_page_token).catch(() => this.#loadLater(first.next_page_token));
+    this.#loadOlder(first.next_page_token, this.#generation);
   }
 
-  #loadLater(token) {
-    if (!this.#stop.signal.aborted) {
-      setTimeout(() => this.#loadOlder(token).catch(() => this.#loadLater(token)), RETRY_MS[1]);
+  /** What came while the feed was replaced is news; what was known before is not told again. */
+  #announce(alerts) {
+    const before = this.#before;
+    this.#before = null;
+    if (before === null) return;
+    for (const alert of alerts) {
+      if (before.has(alert.id) || alert.review.state !== "unverified") continue;
+      for (const listener of this.#newListeners) listener(alert, null, "alert");
     }
   }
 
-  async #loadOlder(token) {
+  async #loadOlder(token, generation) {
     if (!token) return;
-    const feedId = this.#position?.feedId;
     const urgent = { reviews: "unverified", max_priority: PINNED_PRIORITY, limit: PAGE };
-    await this.#pages(urgent, "", MOST, feedId);
-    await this.#pages({ limit: PAGE }, token, ENOUGH, feedId);
+    try {
+      await this.#pages(urgent, "", MOST, generation);
+      await this.#pages({ limit: PAGE }, token, ENOUGH, generation);
+    } catch {
+      if (this.#stop.signal.aborted || generation !== this.#generation) return;
+      setTimeout(() => this.#loadOlder(token, generation), RETRY_MS[1]);
+    }
   }
 
-  async #pages(query, token, most, feedId) {
+  async #pages(query, token, most, generation) {
     let next = token;
     do {
       const page = await this.#page({ ...query, page_token: next });
-      if (this.#stop.signal.aborted || page.feed.feed_id !== feedId) return;
+      if (this.#stop.signal.aborted || generation !== this.#generation) return;
+      if (page.feed.feed_id !== this.#position.feedId) return; // the feed will tell
       this.#takePage(page);
       this.#tell();
       next = page.next_page_token;
@@ -220,9 +233,13 @@ export class Feed {
 
   #event({ type, id, data }) {
     if (type === "reset") {
+      this.#before = new Set(this.alerts.keys());
       this.alerts.clear();
+      this.checkpoints.clear();
       this.#told.clear();
       this.#position = null;
+      this.#generation += 1;
+      this.loaded = false;
       this.link.replaced = true;
       throw new Error("the feed was replaced"); // ends this stream; #run loads anew
     }

@@ -79,6 +79,11 @@ export default function FeedPage({ api, me, t, feed, sound, rest }) {
     setNotice({ id: alert.id, words: t("feed.was_first", { decision: decidedBy(alert, t) }) });
   }, [alert?.review.state]);
 
+  // An alert that is gone, with a store that was replaced, is not decided when it comes back.
+  useEffect(() => {
+    if (alert === null) setDeciding(null);
+  }, [alert === null]);
+
   useEffect(
     () =>
       feed.onNew((arrived, before, type) => {
