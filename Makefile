@@ -25,13 +25,13 @@ demo: $(VENV)/.base ## install what is missing and show the whole path on this m
 	@$(BIN)/checkpoint demo $(ARGS)
 
 .PHONY: test
-test: $(VENV)/.paddleocr check ## install what the tests need and check everything but the long tests
+test: $(VENV)/.tests check ## install what the tests need and check everything but the long tests
 	@$(SYSTEM) tests
 	@$(SYSTEM) container
 	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 .PHONY: test-all
-test-all: $(VENV)/.paddleocr check ## the same, and the long tests: clusters, faults, disks that are full
+test-all: $(VENV)/.tests check ## the same, and the long tests: clusters, faults, disks that are full
 	@$(SYSTEM) tests
 	@$(SYSTEM) container
 	@$(BIN)/python -m pytest $(PARALLEL) -m "" $(ARGS)
@@ -105,8 +105,17 @@ $(VENV)/.paddleocr: $(VENV)/.dev
 	@$(PIP) install --force-reinstall --no-deps 'opencv-python>=4.11,<6'
 	@touch $@
 
+# What not every machine can have: the tests of it skip there. torch for the CPU, because what comes
+# without that word may bring CUDA, gigabytes of it; for its tests a processor will do.
+$(VENV)/.tests: $(VENV)/.paddleocr
+	@echo "Installing torch for the CPU and the generator of the gRPC code: about 250 MB, half a minute"
+	@$(PIP) install 'torch==2.13.0+cpu' 'torchvision==0.28.0' 'ultralytics>=8.4,<9' || \
+		echo "There is no torch for the CPU here: tests of the GPU's path on a CPU are skipped"
+	@$(MAKE) $(VENV)/.proto || echo "The text of the generated gRPC code is not compared"
+	@touch $@
+
 # The generator in an environment of its own: proto/generate.sh says why it is an old one.
 $(VENV)/.proto: | $(BIN)/python
 	@$(BIN)/python -m venv $(VENV)/proto
-	@$(VENV)/proto/bin/python -m pip --disable-pip-version-check -q install grpcio-tools==1.73.1
+	@$(VENV)/proto/bin/python -m pip --disable-pip-version-check -q install --only-binary :all: grpcio-tools==1.73.1
 	@touch $@

@@ -9,16 +9,15 @@ is a number of things that have one.
     cores of n cameras = n · (decoded/s · ms + detected/s · ms + read/s · ms) / 1000 / efficiency
 
 It is linear, for cameras share nothing but the machine. :func:`compare` holds it against measured
-points; a point at which frames were dropped for want of time is one that the model must call full.
+points, each against what the others say of its traffic; a point at which frames were dropped for
+want of time is one that the model must call full.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any, Final
 
 from pipeline.errors import InputError
@@ -26,7 +25,7 @@ from pipeline.errors import InputError
 SIZES: Final = (100, 1_000, 10_000)
 _LOST_SHARE: Final = 0.02
 """Of the sampled frames: a run that dropped more was overloaded."""
-_DAY_S: Final = 86_400.0
+_RATES: Final = {"decode": "decoded_s", "detect": "detected_s", "read": "reads_s"}
 
 
 def _assumed(default: float, why: str) -> Any:
@@ -70,7 +69,8 @@ class Point:
     """One run of ``bench throughput``.
 
     ``cpu_ms``: of a decoded frame, a detected frame and a read plate. ``reads_s``: plates read in a
-    second. ``lost_share``: sampled frames that were dropped, of all.
+    second. ``lost_share``: sampled frames that were dropped, of all. ``load``: of the machine
+    before, by others.
     """
 
     name: str
@@ -84,6 +84,15 @@ class Point:
     rss_mib: float
     lost_share: float
     cpu_ms: Mapping[str, float]
+    load: float = 0.0
+
+    @property
+    def parts_cores(self) -> dict[str, float]:
+        """What decoding, detection and reading of as much would take alone."""
+        return {
+            part: getattr(self, rate) * self.cpu_ms.get(part, 0.0) / 1000
+            for part, rate in _RATES.items()
+        }
 
     @property
     def overloaded(self) -> bool:
@@ -117,7 +126,7 @@ class Comparison:
 
     ``error``: predicted over measured cores, less 1; None for an overloaded point, of which nobody
     knows what it would have taken. ``agrees``: within the tolerance; for an overloaded point, that
-    the model calls the machine full.
+    the model calls what others left of the machine full. ``foretold``: from other points alone.
     """
 
     point: str
@@ -127,6 +136,7 @@ class Comparison:
     error: float | None
     overloaded: bool
     agrees: bool
+    foretold: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +195,7 @@ def model(
         assumptions,
         assumptions.reasons() | dict(reasons or {}),
         tuple(need(cameras, costs, assumptions) for cameras in sizes),
-        tuple(compare(costs, points)),
+        tuple(compare(points)),
     )
 
 
@@ -205,12 +215,7 @@ def costs_of(points: Sequence[Point], base_mib: float = 500.0) -> Costs:
             "could look at; measure fewer cameras"
         )
     cameras = sum(point.cameras for point in used)
-    units = {"decode": "decoded_s", "detect": "detected_s", "read": "reads_s"}
-    parts = {
-        part: sum(getattr(point, rate) * point.cpu_ms.get(part, 0.0) / 1000 for point in used)
-        / cameras
-        for part, rate in units.items()
-    }
+    parts = {part: sum(one.parts_cores[part] for one in used) / cameras for part in _RATES}
     cores = sum(point.cores for point in used) / cameras
     base_mib, rss_mib = _memory(points, base_mib)
     return Costs(
@@ -234,15 +239,21 @@ def _memory(points: Sequence[Point], base_mib: float) -> tuple[float, float]:
     return max(largest.rss_mib - each * largest.cameras, 0.0), each
 
 
-def compare(costs: Costs, points: Sequence[Point], tolerance: float = 0.25) -> list[Comparison]:
-    """Hold the model against measured points, those that it was made from among them."""
+def compare(points: Sequence[Point], tolerance: float = 0.25) -> list[Comparison]:
+    """Hold the model against every measured point: where there are others, as they foretell it.
+
+    Raises:
+        InputError: the machine was overloaded in all of them.
+    """
+    used = [point for point in points if not point.overloaded]
     comparisons = []
     for point in points:
-        predicted = point.cameras * costs.cores
-        error: float | None = None
+        others = [one for one in used if one is not point]
         if point.overloaded:
-            agrees = predicted >= (1 - tolerance) * point.machine_cores
+            predicted, error = point.cameras * costs_of(used).cores, None
+            agrees = predicted >= (1 - tolerance) * max(point.machine_cores - point.load, 0.0)
         else:
+            predicted = _cores_at(point, others or used)
             error = predicted / point.cores - 1 if point.cores else math.inf
             agrees = abs(error) <= tolerance
         comparisons.append(
@@ -254,9 +265,25 @@ def compare(costs: Costs, points: Sequence[Point], tolerance: float = 0.25) -> l
                 error,
                 point.overloaded,
                 agrees,
+                bool(others),
             )
         )
     return comparisons
+
+
+def _cores_at(point: Point, known: Sequence[Point]) -> float:
+    """What ``point``'s traffic takes at the costs of the ``known`` ones.
+
+    Traffic is no part of the model: half a minute of a road has more vehicles than another.
+    """
+    parts = {part: sum(one.parts_cores[part] for one in known) for part in _RATES}
+    done = {part: sum(getattr(one, rate) for one in known) for part, rate in _RATES.items()}
+    alone = sum(
+        getattr(point, rate) * parts[part] / done[part] if done[part] else 0.0
+        for part, rate in _RATES.items()
+    )
+    whole = sum(parts.values())
+    return alone * sum(one.cores for one in known) / whole if whole else 0.0
 
 
 def need(cameras: int, costs: Costs, given: Assumptions) -> Need:
@@ -300,57 +327,3 @@ def need(cameras: int, costs: Costs, given: Assumptions) -> Need:
 
 def _spare(nodes: int, given: Assumptions) -> int:
     return max(math.ceil(nodes * given.spare_share), 1) if given.spare_share else 0
-
-
-def read_point(path: Path) -> Point:
-    """A run of ``bench throughput --json``, or its ``throughput.json``.
-
-    Raises:
-        InputError: it is none.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8")
-        record = json.loads(lines)
-        ceiling = record["ceiling"]
-        cpu_ms = {part: float(ms) for part, ms in ceiling["cpu_ms"].items() if ms is not None}
-        cores, seconds = float(record["cpu_cores"]), float(record["seconds"])
-        cameras = int(record["cameras"])
-        read_cores = float(record["cpu_shares"]["read"]) * cores
-        dropped = sum(record["dropped"].values()) / seconds
-        detected = float(record["recognised_fps"])
-        return Point(
-            name=path.name,
-            cameras=cameras,
-            machine_cores=float(record["machine"]["cores"]),
-            cores=cores,
-            decoded_s=float(record["decoded_fps"]),
-            detected_s=detected,
-            reads_s=1000 * read_cores / cpu_ms["read"] if cpu_ms.get("read") else 0.0,
-            passages_s=float(record["passages"]) / seconds,
-            rss_mib=float(record["rss_mib"]),
-            lost_share=dropped / max(detected + dropped, 1e-9),
-            cpu_ms=cpu_ms,
-        )
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
-        raise InputError(
-            f"{path}: is no result of 'checkpoint bench throughput --json' ({error!r})"
-        ) from None
-
-
-def measured_bytes(data_dir: Path) -> dict[str, float]:
-    """``evidence_bytes`` and ``record_bytes`` of a run, from its data folder.
-
-    Raises:
-        InputError: there are no passages in it.
-    """
-    evidence, database = data_dir / "evidence", data_dir / "passages.sqlite"
-    pictures = [path for path in evidence.rglob("*.jpg") if path.is_file()]
-    if not pictures or not database.is_file():
-        raise InputError(f"{data_dir}: no passages in it; name the data folder of a run")
-    size = sum(path.stat().st_size for path in evidence.rglob("*") if path.is_file())
-    return {
-        "evidence_bytes": round(size / len(pictures), 1),
-        "record_bytes": round(database.stat().st_size / len(pictures), 1),
-    }

@@ -14,6 +14,8 @@ from pipeline.types import ImageBgr, VehicleColour
 CLASSES = tuple(VehicleColour)
 SIDE = 64
 """Side of the net's input in pixels."""
+PIXELS = 2 * SIDE
+"""Pixels of a vehicle's shorter side that are enough to tell its colour."""
 LEAST = 0.6
 """Under this probability the colour is left open."""
 DIM = 65.0
@@ -49,6 +51,6 @@ class ColourNet:
 
 def _small(vehicle: ImageBgr) -> ImageBgr:
     """The picture at the network's size; a large one is thinned out first: colour does not mind."""
-    step = max(1, min(vehicle.shape[:2]) // (2 * SIDE))
+    step = max(1, min(vehicle.shape[:2]) // PIXELS)
     small = cv2.resize(vehicle[::step, ::step], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     return np.asarray(small, np.uint8)

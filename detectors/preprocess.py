@@ -62,12 +62,16 @@ def letterbox(image: ImageBgr, box: Letterbox, out: NDArray[np.uint8] | None = N
     """The picture scaled and padded as ``box`` says, (H, W, 3) uint8 BGR; into ``out`` if given."""
     width, height = box.size
     target = np.empty((height, width, 3), np.uint8) if out is None else out
-    target[:] = GREY
     inner_w = max(1, round(image.shape[1] * box.scale))
     inner_h = max(1, round(image.shape[0] * box.scale))
     method = cv2.INTER_AREA if box.scale < 0.5 else cv2.INTER_LINEAR
-    inner = cv2.resize(image, (inner_w, inner_h), interpolation=method)
-    target[box.top : box.top + inner_h, box.left : box.left + inner_w] = inner
+    inner = image
+    if image.shape[1::-1] != (inner_w, inner_h):
+        inner = np.asarray(cv2.resize(image, (inner_w, inner_h), interpolation=method), np.uint8)
+    bottom, right = box.top + inner_h, box.left + inner_w
+    target[: box.top], target[bottom:] = GREY, GREY
+    target[:, : box.left], target[:, right:] = GREY, GREY
+    target[box.top : bottom, box.left : right] = inner
     return target
 
 
@@ -84,6 +88,8 @@ def rectify(
     the reader saw in training. Parts outside the picture repeat its edge.
     """
     quad = np.asarray(corners, np.float32)
+    if not isinstance(image, np.ndarray):  # a decoder's planes: only this part becomes BGR
+        image, quad = _part_around(image, quad, 2 * max(margin) + 0.02)
     length = max(float(np.linalg.norm(quad[1] - quad[0])), float(np.linalg.norm(quad[2] - quad[3])))
     # a plate much larger than the target is sampled at twice the size, then averaged
     factor = 2 if length > 2.0 * size[0] else 1
@@ -108,6 +114,21 @@ def rectify(
     return np.asarray(flat, np.uint8)
 
 
+def _part_around(image: ImageBgr, quad: Corners, share: float) -> tuple[ImageBgr, Corners]:
+    """The part of a picture around a plate, with ``share`` of its longer side on every side, and
+    the plate's corners in it."""
+    low, high = quad.min(axis=0), quad.max(axis=0)
+    more = share * float((high - low).max()) + 2.0
+    left, top = (max(int(value - more), 0) for value in low)
+    right, bottom = (
+        min(max(int(value + more) + 1, start + 1), edge)
+        for value, start, edge in zip(high, (left, top), image.shape[1::-1], strict=True)
+    )
+    left, top = min(left, right - 1), min(top, bottom - 1)
+    offset = np.array([left, top], np.float32)
+    return image[top:bottom, left:right], np.asarray(quad - offset, np.float32)
+
+
 def resize_plate(plate: ImageBgr, size: Size = PLATE_SIZE) -> ImageBgr:
     """A plate picture of any size at the reader's input size."""
     if plate.shape[1::-1] == size:
@@ -117,11 +138,17 @@ def resize_plate(plate: ImageBgr, size: Size = PLATE_SIZE) -> ImageBgr:
     return np.asarray(cv2.resize(plate, size, interpolation=method), np.uint8)
 
 
-def crop_box(image: ImageBgr, box: tuple[float, float, float, float]) -> ImageBgr:
-    """The part of a picture inside a box, at least one pixel."""
+def crop_box(
+    image: ImageBgr, box: tuple[float, float, float, float], least: int | None = None
+) -> ImageBgr:
+    """The part of a picture inside a box, at least one pixel.
+
+    ``least``: pixels of its shorter side that are enough; a larger one is thinned out.
+    """
     height, width = image.shape[:2]
     x1 = min(max(int(box[0]), 0), width - 1)
     y1 = min(max(int(box[1]), 0), height - 1)
     x2 = min(max(int(np.ceil(box[2])), x1 + 1), width)
     y2 = min(max(int(np.ceil(box[3])), y1 + 1), height)
-    return image[y1:y2, x1:x2]
+    step = max(1, min(y2 - y1, x2 - x1) // least) if least else 1
+    return image[y1:y2:step, x1:x2:step]

@@ -27,7 +27,7 @@ from detectors.base import (
     View,
     ViewReader,
 )
-from detectors.colour import ColourNet
+from detectors.colour import PIXELS, ColourNet
 from detectors.device.choice import choose_device
 from detectors.manifest import load_model
 from detectors.preprocess import PLATE_MARGIN, crop_box, rectify
@@ -183,7 +183,7 @@ class Recogniser:
         """Body colours of vehicles where they stand in their pictures."""
         if self.colour is None or not vehicles:
             return [None] * len(vehicles)
-        return self.colour.colours([crop_box(image, box) for image, box in vehicles])
+        return self.colour.colours([crop_box(image, box, PIXELS) for image, box in vehicles])
 
     def _read_views(self, plates: Sequence[Placed], margins: Sequence[Margin]) -> list[PlateRead]:
         reads = self._read_each([(i, c, margin) for i, c in plates for margin in margins])

@@ -168,8 +168,8 @@ class Freeze:
 
     def same_for_s(self, image: ImageBgr, now_s: float) -> float:
         """Seconds for which the picture has not changed in one bit; ``image`` is (H, W, 3)."""
-        grid = image[::_SIGNATURE_STRIDE_PX, ::_SIGNATURE_STRIDE_PX, 1]  # green: most of luma
-        signature = zlib.crc32(grid.tobytes())
+        sparse = image[::_SIGNATURE_STRIDE_PX, ::_SIGNATURE_STRIDE_PX]
+        signature = zlib.crc32(sparse[..., 1].tobytes())  # green: most of luma
         if signature != self._signature:
             self._signature, self._since_s = signature, now_s
         return now_s - self._since_s

@@ -15,7 +15,7 @@ from enum import StrEnum
 from pipeline.camera import CameraStatus
 from pipeline.config import CameraSettings
 from pipeline.handover import Boundary
-from pipeline.types import Hit, Passage
+from pipeline.types import Hit, Passage, PlateClass
 
 
 class Duty(StrEnum):
@@ -148,10 +148,20 @@ class NodeStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class LastPassage:
+    """Who passed a camera last."""
+
+    plate: str | None
+    plate_class: PlateClass | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class CameraPlace:
     """Where a camera is read. ``node`` None: nowhere now. ``moving_to``: the node that is to.
 
-    ``unwatched_s``: seconds for which nobody looked, in all.
+    ``unwatched_s``: seconds for which nobody looked, in all; ``gap_s``: those until now, 0 where
+    somebody looks. ``status``: as a node said last. ``last_passage``: without anything but that.
     """
 
     camera: str
@@ -160,6 +170,8 @@ class CameraPlace:
     moves: int = 0
     unwatched_s: float = 0.0
     status: CameraStatus | None = None
+    gap_s: float = 0.0
+    last_passage: LastPassage | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from pipeline.events import Summary
+from pipeline.summary_words import Language, summary_sentence
 from pipeline.types import Hit, MatchKind, Passage, PlateClass
 from watchlist.grammar import display as dotted
 
@@ -76,10 +76,14 @@ def plate_text(text: str | None, plate_class: PlateClass | None) -> Text:
 
 
 class RunDisplay:
-    """Prints a run's passages and hits as rows under one heading."""
+    """Prints a run's passages and hits as rows under one heading.
 
-    def __init__(self, console: Console) -> None:
+    ``language``: of the sentence at the end.
+    """
+
+    def __init__(self, console: Console, language: Language = "en") -> None:
         self._console = console
+        self._language = language
         self._headed = False
         self._plates: OrderedDict[str, str | None] = OrderedDict()  # last shown, by passage
 
@@ -141,15 +145,8 @@ class RunDisplay:
 
     def summary(self, record: Summary) -> None:
         """What the run amounted to, in one sentence."""
-        lost = sum(record.dropped.values())
-        dropped = "none dropped" if not lost else f"dropped: {json.dumps(dict(record.dropped))}"
-        self._console.print(
-            f"\n{_count(record.passages, 'passage')} and {_count(record.hits, 'hit')} "
-            f"in {record.wall_s:.1f} s; "
-            f"{record.decoded} frames decoded, {record.recognised} recognised, {dropped}.",
-            style="bold",
-            soft_wrap=True,
-        )
+        words = summary_sentence(record, self._language)
+        self._console.print(f"\n{words}", style="bold", soft_wrap=True)
 
     def _row(self, cells: Sequence[Text], style: str = "") -> None:
         line = Text(style=style)
@@ -178,7 +175,3 @@ def clock_time(seconds: float) -> str:
     """Media time as ``m:ss.s``."""
     minutes, rest = divmod(max(seconds, 0.0), 60)
     return f"{int(minutes)}:{rest:04.1f}"
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

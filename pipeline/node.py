@@ -294,7 +294,7 @@ class Node:
 
     def _report(self) -> NodeReport:
         recognition = self._recognition
-        statuses = {worker.camera: worker.status() for worker in recognition.workers}
+        statuses = {status.camera: status for status in recognition.cameras()}
         cameras = []
         for name, camera in self._cameras.items():
             status = statuses.get(name) or camera.status

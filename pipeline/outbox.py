@@ -29,15 +29,17 @@ from pipeline.errors import CheckpointError
 from pipeline.outbox_file import (
     LEAST_URGENT,
     PUT,
-    SIDE_FILES,
     Recovery,
     Reserve,
     advice,
     fold,
+    forget,
     is_damage,
     is_full,
+    move_aside,
     open_file,
     rescue,
+    set_aside,
 )
 from pipeline.outbox_file import HitKey as HitKey
 from pipeline.outbox_file import WaitingHit as WaitingHit
@@ -47,7 +49,6 @@ _log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 _WAITING: Final = "SELECT row, hit_id, revision, payload FROM waiting"
-_KEPT_PAGES: Final = 4_096  # of 4 KiB: left free in the file for the next hits
 _MANY_PAGES: Final = 256
 _DELETED_BYTES: Final = 8 * 1024  # in the log, for a hit that is forgotten
 _FOLD_BYTES: Final = 4 * 1024 * 1024
@@ -188,22 +189,8 @@ class Outbox:
         """
         gone = list(keys)
 
-        def delete(connection: sqlite3.Connection) -> int:
-            connection.execute("PRAGMA synchronous=NORMAL")
-            try:
-                with connection:
-                    deleted = connection.executemany(
-                        "DELETE FROM waiting WHERE hit_id = ? AND revision = ?", gone
-                    ).rowcount
-                free = int(connection.execute("PRAGMA freelist_count").fetchone()[0])
-                if free > _KEPT_PAGES:  # give the disk back after a long time without a link
-                    connection.execute("PRAGMA incremental_vacuum(500)").fetchall()
-            finally:
-                connection.execute("PRAGMA synchronous=FULL")
-            return deleted
-
         with self._lock:
-            self._depth -= self._write(delete, frees=True)
+            self._depth -= self._write(partial(forget, keys=gone), frees=True)
             self._unfolded += _DELETED_BYTES * len(gone)
         self._fold(_FOLD_BYTES)
 
@@ -215,20 +202,8 @@ class Outbox:
         Raises:
             OutboxError: the file cannot be written.
         """
-
-        def move(connection: sqlite3.Connection) -> int:
-            with connection:
-                connection.execute(
-                    "INSERT OR REPLACE INTO refused SELECT hit_id, revision, put_at, ?, payload "
-                    "FROM waiting WHERE hit_id = ? AND revision = ?",
-                    (reason, *key),
-                )
-                return connection.execute(
-                    "DELETE FROM waiting WHERE hit_id = ? AND revision = ?", key
-                ).rowcount
-
         with self._lock:
-            self._depth -= self._write(move, frees=True)
+            self._depth -= self._write(partial(set_aside, key=key, reason=reason), frees=True)
 
     def depth(self) -> int:
         """How many hits wait."""
@@ -393,10 +368,7 @@ class Outbox:
         stamp = self._clock.now().strftime("%Y%m%dT%H%M%S.%fZ")
         aside = self.path.with_name(f"{self.path.name}.damaged-{stamp}")
         try:
-            for ending in SIDE_FILES:
-                side = self.path.with_name(self.path.name + ending)
-                if side.exists():
-                    side.rename(aside.with_name(aside.name + ending))
+            move_aside(self.path, aside)
             self._connect()
             rescued = rescue(aside, self._connection)
         except (OSError, sqlite3.Error) as second:

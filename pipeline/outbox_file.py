@@ -6,6 +6,7 @@ import contextlib
 import os
 import sqlite3
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -47,6 +48,7 @@ PUT: Final = (
     "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (hit_id, revision) DO NOTHING"
 )
 _WAITING: Final = "SELECT row, hit_id, revision, payload FROM waiting"
+_KEPT_PAGES: Final = 4_096  # of 4 KiB: left free in the file for the next hits
 _SEARCHED_ROWS: Final = 1_000_000  # of a damaged file whose first row cannot be told
 
 
@@ -190,6 +192,43 @@ def rescue(damaged: Path, connection: sqlite3.Connection) -> int:
             except (sqlite3.DatabaseError, TypeError):
                 continue
     return rescued
+
+
+def forget(connection: sqlite3.Connection, keys: Sequence[HitKey]) -> int:
+    """Delete hits, without waiting for the disk; how many were there."""
+    connection.execute("PRAGMA synchronous=NORMAL")
+    try:
+        with connection:
+            deleted = connection.executemany(
+                "DELETE FROM waiting WHERE hit_id = ? AND revision = ?", keys
+            ).rowcount
+        free = int(connection.execute("PRAGMA freelist_count").fetchone()[0])
+        if free > _KEPT_PAGES:  # give the disk back after a long time without a link
+            connection.execute("PRAGMA incremental_vacuum(500)").fetchall()
+    finally:
+        connection.execute("PRAGMA synchronous=FULL")
+    return deleted
+
+
+def set_aside(connection: sqlite3.Connection, key: HitKey, reason: str) -> int:
+    """Move a hit to the refused ones; how many waited under that key."""
+    with connection:
+        connection.execute(
+            "INSERT OR REPLACE INTO refused SELECT hit_id, revision, put_at, ?, payload "
+            "FROM waiting WHERE hit_id = ? AND revision = ?",
+            (reason, *key),
+        )
+        return connection.execute(
+            "DELETE FROM waiting WHERE hit_id = ? AND revision = ?", key
+        ).rowcount
+
+
+def move_aside(path: Path, aside: Path) -> None:
+    """Give the file and what belongs to it the name ``aside``."""
+    for ending in SIDE_FILES:
+        side = path.with_name(path.name + ending)
+        if side.exists():
+            side.rename(aside.with_name(aside.name + ending))
 
 
 def _number(connection: sqlite3.Connection, question: str) -> int:

@@ -22,6 +22,7 @@ from pipeline.cluster_records import (
     CameraPlace,
     CameraReport,
     Duty,
+    LastPassage,
     NodeReport,
     NodeState,
     Order,
@@ -76,6 +77,7 @@ class _Course:
     plates: deque[tuple[str, datetime]] = field(default_factory=lambda: deque(maxlen=_PLATES))
     told_at: datetime | None = None
     told_s: float | None = None
+    last: LastPassage | None = None
 
 
 class Steering:
@@ -112,6 +114,8 @@ class Steering:
         course = self._courses.get(passage.camera)
         if course is None:
             return
+        if course.last is None or course.last.at <= passage.ended_at:
+            course.last = LastPassage(passage.plate, passage.plate_class, passage.ended_at)
         if passage.plate is not None:
             course.plates.append((passage.plate, passage.ended_at))
         if passage.closed:
@@ -158,6 +162,8 @@ class Steering:
                 course.moves,
                 round(course.unwatched_s, 2),
                 course.status.status if course.status else None,
+                round(course.gap_s, 2),
+                course.last,
             )
             for name, course in sorted(self._courses.items())
         )

@@ -25,6 +25,8 @@ from watchlist.connection import address, redis_errors
 from watchlist.entry import ID_LENGTH, iso
 from watchlist.history import History
 from watchlist.records import Change, Note
+from watchlist.refusals import Refused as Refused
+from watchlist.refusals import busy, moved
 from watchlist.rows import SCHEMA, Keys
 
 log = structlog.get_logger(__name__)
@@ -41,22 +43,6 @@ _PAGE, _PAGE_BYTES = 400, 256 << 10
 _UNDER_WAY = 4  # pages sent or being sent, while the next is made
 _LEASE_MS = 30_000
 _SLOW_PATIENCE_S = 5.0
-
-
-class Refused(WatchlistError):
-    """The list does not take an operation. ``why``: ``cancelled``, ``absent`` or ``full``."""
-
-    def __init__(self, why: str, subject: str) -> None:
-        self.why, self.subject = why, subject
-        super().__init__(
-            {
-                "cancelled": f"entry {subject}: was cancelled and does not come back under the "
-                "same id; nothing was changed, add it as a new entry",
-                "absent": f"entry {subject}: is not on the list; see watchlist list",
-                "full": f"plate {subject}: has too many entries already; nothing was changed, "
-                "cancel those that have ended",
-            }[why]
-        )
 
 
 class Changes:
@@ -181,7 +167,7 @@ class Changes:
             self._settle(said, who)
             state, said = self._ask_to_begin(token, who)
         if state != "begun":
-            raise WatchlistError(_busy(said))
+            raise WatchlistError(busy(said))
         committed: Change | None = None
         try:
             began_on = self._version()
@@ -273,7 +259,7 @@ class Changes:
                         self._check_since(planned_on, version, exactly, touched_too)
                     expected = version
                 case "spoilt":
-                    raise WatchlistError(_moved(planned_on or began_on, version, None))
+                    raise WatchlistError(moved(planned_on or began_on, version, None))
                 case _:
                     raise StoreUnavailable(self._lost())
 
@@ -286,17 +272,17 @@ class Changes:
     ) -> None:
         """Raise unless what changed since ``planned_on`` is none of our business."""
         if exactly or version < planned_on:
-            raise WatchlistError(_moved(planned_on, version, None))
+            raise WatchlistError(moved(planned_on, version, None))
         theirs: set[tuple[str, str]] = set()
         try:
             for change in self._history.undone_by(planned_on):
                 for page in self._history.images(change.number):
                     theirs |= page.keys()
         except WatchlistError:
-            raise WatchlistError(_moved(planned_on, version, None)) from None
+            raise WatchlistError(moved(planned_on, version, None)) from None
         if both := touched_too(theirs):
             plates = sorted(name for kind, name in both if kind == "p")
-            raise WatchlistError(_moved(planned_on, version, plates[0] if plates else None))
+            raise WatchlistError(moved(planned_on, version, plates[0] if plates else None))
 
     def _settle(self, token: str, who: str) -> None:
         """Make plain what a large change has touched, and let the next one begin."""
@@ -378,26 +364,6 @@ def _pages(first: list[Operation], rest: Iterator[Operation]) -> Iterator[list[O
 
 def _size(operation: Operation) -> int:
     return len(operation[2])
-
-
-def _busy(holder: str) -> str:
-    try:
-        said = json.loads(holder)
-        who = f"{said['by'] or 'somebody'} ({said['action']}, begun {said['at']})"
-    except (ValueError, KeyError, TypeError):
-        who = "somebody"
-    return (
-        f"a large change of the list by {who} is on its way; nothing was changed, try again "
-        "when it has ended"
-    )
-
-
-def _moved(planned_on: int, version: int, plate: str | None) -> str:
-    where = f", and {plate} was changed there" if plate else ""
-    return (
-        f"the list went from version {planned_on} to {version} while this change was "
-        f"planned{where}; nothing was changed, look at it again"
-    )
 
 
 def _is_slow(error: BaseException | None) -> bool:

@@ -17,7 +17,7 @@ import contextlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,7 @@ from pipeline.clock import Clock, SystemClock
 from pipeline.config import WatchlistSettings
 from pipeline.errors import StoreUnavailable, WatchlistError
 from pipeline.types import WatchlistEntry
+from watchlist.about import ABOUT, About
 from watchlist.changes import Changes, Operation, Refused
 from watchlist.connection import address, redis_errors
 from watchlist.drafts import Drafts
@@ -40,24 +41,13 @@ from watchlist.history import History, HistoryLimits
 from watchlist.pattern_cache import PatternCache
 from watchlist.patterns import is_legal_pattern
 from watchlist.records import Cancellation, Change, ListLoss, ListState, LookupResult, Note
-from watchlist.rows import SCHEMA, Keys, parse_cancellation, parse_row, visible
+from watchlist.rows import Keys, parse_cancellation, parse_row, visible
 from watchlist.seen import LossWatch, Seen, SeenFile
 
 log = structlog.get_logger(__name__)
 
-_ABOUT = ("@version", "@updated_at", "@heartbeat", "@lineage", "@schema", "@bulk", "@patterns")
 _SCAN_COUNT = 500
 _TRIES = 10
-
-
-@dataclass(frozen=True, slots=True)
-class _Meta:
-    version: int
-    updated_at: datetime | None
-    beaten_at: datetime | None
-    lineage: str
-    bulk: bytes | None
-    patterns: bytes | None
 
 
 class Watchlist:
@@ -131,7 +121,7 @@ class Watchlist:
         for plate, of_plate in patterns.fitting(plates).items():
             if active := _active((e for p in of_plate for e in patterns.entries[p]), now):
                 fitting[plate] = active
-        return LookupResult(entries, meta.version, self._age_s(meta), fitting)
+        return LookupResult(entries, meta.version, meta.age_s(self._clock.now()), fitting)
 
     def stored(self, plates: Sequence[str]) -> dict[str, tuple[WatchlistEntry, ...]]:
         """All entries of some plates, whether active, pending or expired."""
@@ -151,12 +141,12 @@ class Watchlist:
         """Version, age and size of the list."""
         before = self._watch.seen
         with redis_errors(self._client), self._client.pipeline(transaction=False) as pipe:
-            pipe.hmget(self._keys.plates, [*_ABOUT, "@entries"])
+            pipe.hmget(self._keys.plates, [*ABOUT, "@entries"])
             pipe.hlen(self._keys.ids)
             values, count = pipe.execute()
-        meta = self._checked(values[: len(_ABOUT)], before)
+        meta = self._checked(values[: len(ABOUT)], before)
         size = int(values[-1] or count)  # an earlier version of Checkpoint did not count
-        return ListState(meta.version, meta.updated_at, self._age_s(meta), size)
+        return ListState(meta.version, meta.updated_at, meta.age_s(self._clock.now()), size)
 
     def get(self, entry_id: str) -> WatchlistEntry | None:
         """One entry by its id, unless it was cancelled or never was."""
@@ -312,40 +302,25 @@ class Watchlist:
             self._about()
         return change
 
-    def _about(self) -> _Meta:
+    def _about(self) -> About:
         return self._read(())[0]
 
-    def _read(self, plates: Sequence[str]) -> tuple[_Meta, list[bytes | None]]:
+    def _read(self, plates: Sequence[str]) -> tuple[About, list[bytes | None]]:
         before = self._watch.seen
         with redis_errors(self._client):
-            values = self._client.hmget(self._keys.plates, [*_ABOUT, *plates])
-        meta = self._checked(values[: len(_ABOUT)], before)
-        return meta, [visible(value, meta.bulk) for value in values[len(_ABOUT) :]]
+            values = self._client.hmget(self._keys.plates, [*ABOUT, *plates])
+        meta = self._checked(values[: len(ABOUT)], before)
+        return meta, [visible(value, meta.bulk) for value in values[len(ABOUT) :]]
 
-    def _checked(self, values: list[bytes | None], before: Seen) -> _Meta:
+    def _checked(self, values: list[bytes | None], before: Seen) -> About:
         """Understand what the list says of itself, and notice when that is less than before."""
-        version, updated_at, heartbeat, lineage, schema = (
-            value.decode() if value else "" for value in values[:5]
-        )
-        if int(schema or 0) > SCHEMA:
-            raise StoreUnavailable(
-                f"Redis at {address(self._client)}: the watchlist was written by a later "
-                "version of Checkpoint; upgrade this one"
-            )
-        moments = _moment(updated_at), _moment(heartbeat)
-        meta = _Meta(int(version or 0), *moments, lineage, *values[5:])
-        self._watch.check(Seen(meta.version, meta.lineage), before)
-        return meta
+        about = About.of(values, address(self._client))
+        self._watch.check(Seen(about.version, about.lineage), before)
+        return about
 
     def _pattern_texts(self) -> list[str]:
         with redis_errors(self._client):
             return [text.decode() for text in self._client.smembers(self._keys.patterns)]
-
-    def _age_s(self, meta: _Meta) -> float:
-        moments = [moment for moment in (meta.updated_at, meta.beaten_at) if moment]
-        if not moments or not meta.version:
-            return 0.0
-        return max(0.0, (self._clock.now() - max(moments)).total_seconds())
 
     def _steadily(self, command: Callable[[Any], Any]) -> tuple[bytes | None, Any]:
         """The answer of one read, with ``@bulk`` as it was throughout."""
@@ -384,10 +359,6 @@ def _put(entry: WatchlistEntry) -> Operation:
 
 def _active(entries: Iterable[WatchlistEntry], now: datetime) -> tuple[WatchlistEntry, ...]:
     return tuple(entry for entry in entries if status_of(entry, now) is EntryStatus.ACTIVE)
-
-
-def _moment(text: str) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
 
 
 @contextmanager

@@ -43,7 +43,9 @@ _ROWS = (
 def capacity(
     measured: Annotated[
         list[Path],
-        typer.Option(help="A result of 'bench throughput --json'; several are compared."),
+        typer.Option(
+            help="A result of 'bench throughput --json' or 'make bench'; may be repeated."
+        ),
     ],
     cameras: Annotated[
         list[int] | None, typer.Option(min=1, help="How many cameras [100, 1,000 and 10,000].")
@@ -67,10 +69,10 @@ def capacity(
     """
     # Here, not above: the other commands start without the benchmarks.
     from benchmarks import capacity as bench
-    from benchmarks import capacity_files
+    from benchmarks import capacity_files, capacity_measured
 
-    points = [bench.read_point(path) for path in measured]
-    measured_bytes = bench.measured_bytes(data_dir) if data_dir is not None else {}
+    points = [point for path in measured for point in capacity_measured.read_points(path)]
+    measured_bytes = capacity_measured.measured_bytes(data_dir) if data_dir is not None else {}
     given = _assumed(assume or [], bench.Assumptions().reasons())
     reasons = dict.fromkeys(measured_bytes, f"measured: {data_dir}") | dict.fromkeys(given, "given")
     report = bench.model(
@@ -125,7 +127,10 @@ def _print(report: Report, console: Console) -> None:
         highlight=False,
         soft_wrap=True,
     )
-    checks = Table(title="The model beside what was measured", title_justify="left")
+    checks = Table(
+        title="The model beside what was measured; each run as the others foretell it",
+        title_justify="left",
+    )
     checks.box = box.SIMPLE_HEAD
     for heading in ("run", "cameras", "cores measured", "predicted", "error", ""):
         checks.add_column(heading, justify="left" if heading in ("run", "") else "right")

@@ -172,8 +172,8 @@ def _growth(report: bench.Report) -> str:
         return ""
     one = report.growth
     return (
-        f"\nMemory, first third to last: {one.first_third_mib:.0f} to {one.last_third_mib:.0f} MiB, "
-        f"slope {one.slope_mib_h:+.1f} MiB an hour, peak {one.peak_mib:.0f} MiB."
+        f"\nMemory, first third to last: {one.first_third_mib:.0f} to {one.last_third_mib:.0f} "
+        f"MiB, slope {one.slope_mib_h:+.1f} MiB an hour, peak {one.peak_mib:.0f} MiB."
     )
 
 

@@ -6,11 +6,12 @@ import json
 import logging
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -23,6 +24,7 @@ from pipeline.config import CameraSettings, CheckpointSettings, LaneSettings
 from pipeline.display import RunDisplay
 from pipeline.rtsp_server import RtspServer, available
 from pipeline.runtime import Runtime
+from pipeline.summary_words import Language
 from pipeline.types import Direction, Hit
 from watchlist.entry import make_entry
 from watchlist.store import open_watchlist
@@ -32,6 +34,40 @@ _LANES = (
     LaneSettings(name="1", polygon=((0, 0), (0.5, 0), (0.5, 1), (0, 1))),
     LaneSettings(name="2", polygon=((0.5, 0), (1, 0), (1, 1), (0.5, 1))),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """What is said beside the table, with rich's marks."""
+
+    wanted: str
+    console: str
+    from_file: str
+    from_server: str
+    next: str
+
+
+_WORDS: Final[Mapping[Language, _Words]] = {
+    "en": _Words(
+        "[bold]Watchlist[/bold]: {plate} is wanted. "
+        "Everything below is recognised now, on this machine.\n",
+        "Console",
+        "No RTSP server is installed: the clip is played from its file.",
+        "A real RTSP server plays the clip at {url}",
+        "\nEvidence pictures: {evidence}\n"
+        "Next: [bold]checkpoint watchlist add PLATE …[/bold], then "
+        "[bold]checkpoint run --source rtsp://…[/bold]",
+    ),
+    "zh": _Words(
+        "[bold]布控名单[/bold]：{plate} 在控。以下内容均为本机此刻识别所得。\n",
+        "控制台",
+        "未安装 RTSP 服务器：直接从文件播放片段。",
+        "片段由真实的 RTSP 服务器播放：{url}",
+        "\n证据图片：{evidence}\n"
+        "下一步：[bold]checkpoint watchlist add PLATE …[/bold]，然后 "
+        "[bold]checkpoint run --source rtsp://…[/bold]",
+    ),
+}
 
 
 class DemoDisplay(RunDisplay):
@@ -45,14 +81,17 @@ def demo(
     seconds: Annotated[
         float | None, typer.Option(help="Stop after so many seconds; default: once through.")
     ] = None,
+    language: Annotated[
+        Language, typer.Option(help="Of what is said beside the table: en or zh.")
+    ] = "en",
 ) -> None:
     """Play a rendered clip as a camera and show passages and alerts as they happen."""
     logs.configure(logging.WARNING)
-    console = Console()
+    console, words = Console(), _WORDS[language]
     truth = json.loads(CLIP.with_suffix(".json").read_text(encoding="utf-8"))
     length_s = truth["frames"] / truth["fps"]
     data_dir = Path(tempfile.mkdtemp(prefix="checkpoint-demo-"))
-    with _camera(console) as source:
+    with _camera(console, words) as source:
         settings = CheckpointSettings(
             checkpoint="demo",
             data_dir=data_dir,
@@ -67,46 +106,39 @@ def demo(
         )
         (wanted,) = truth["watchlist"]
         _list_plate(settings, wanted)
-        console.print(
-            f"[bold]Watchlist[/bold]: {wanted} is wanted. "
-            "Everything below is recognised now, on this machine.\n",
-            soft_wrap=True,
-        )
-        display = DemoDisplay(console)
+        console.print(words.wanted.format(plate=wanted), soft_wrap=True)
+        display = DemoDisplay(console, language)
         play(
             settings,
             display,
             any_port=True,
             seconds=seconds or length_s,
             alongside=lambda address: _subscriber(address, display),
-            on_start=lambda runtime: _tell_console(runtime, console),
+            on_start=lambda runtime: _tell_console(runtime, console, words),
         )
-    console.print(
-        f"\nEvidence pictures: {data_dir / 'evidence'}\n"
-        "Next: [bold]checkpoint watchlist add PLATE …[/bold], then "
-        "[bold]checkpoint run --source rtsp://…[/bold]",
-        soft_wrap=True,
-    )
+    console.print(words.next.format(evidence=data_dir / "evidence"), soft_wrap=True)
 
 
-def _tell_console(runtime: Runtime, console: Console) -> None:
+def _tell_console(runtime: Runtime, console: Console, words: _Words) -> None:
     """The page that shows all of this in a browser, while the demo runs."""
     if runtime.console is not None and runtime.console.login_url is not None:
         console.print(
-            f"[bold]Console[/bold]: {runtime.console.login_url}\n", soft_wrap=True, highlight=False
+            f"[bold]{words.console}[/bold]: {runtime.console.login_url}\n",
+            soft_wrap=True,
+            highlight=False,
         )
 
 
 @contextmanager
-def _camera(console: Console) -> Iterator[str]:
+def _camera(console: Console, words: _Words) -> Iterator[str]:
     """A camera that plays the clip: a real RTSP server where one is installed."""
     if not available():
-        console.print("[dim]No RTSP server is installed: the clip is played from its file.[/dim]")
+        console.print(f"[dim]{words.from_file}[/dim]")
         yield str(CLIP)
         return
     with RtspServer({"gate": CLIP}) as server:
         url = server.url("gate")
-        console.print(f"[dim]A real RTSP server plays the clip at {url}[/dim]")
+        console.print(f"[dim]{words.from_server.format(url=url)}[/dim]")
         yield url
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -38,9 +39,10 @@ from pipeline.console import (
 from pipeline.console.context import ApiError, ConsoleContext, Session
 from pipeline.console.feed_api import Texts
 from pipeline.console.link import AlertLink
-from pipeline.console.login import Doors, OneTimeCode
+from pipeline.console.login import Doors, OneTimeCode, still_counts
 from pipeline.console.login_limits import LoginLimits
 from pipeline.console.security import Guard
+from pipeline.console.session_file import SESSION_FILE, SessionFile
 from pipeline.console.sessions import Sessions
 from pipeline.console.views import Views
 from pipeline.errors import (
@@ -106,16 +108,19 @@ def make_app(
         secure: it is reached over TLS.
     """
     settings, clock = context.settings.console, context.clock
-    sessions = Sessions(settings, context.tokens, clock, _tell_end)
     limits = LoginLimits(settings.login_attempts, clock)
-    revoked = settings.tls.revoked if settings.tls else ()
-    doors = Doors(
-        sessions,
-        limits,
-        once or OneTimeCode(enabled=False),
-        secure=secure,
-        revoked=frozenset(one.replace(":", "").lower() for one in revoked),
+    once = once or OneTimeCode(enabled=False)
+    told = settings.tls.revoked if settings.tls else ()
+    revoked = frozenset(one.replace(":", "").lower() for one in told)
+    sessions = Sessions(
+        settings,
+        context.tokens,
+        clock,
+        _tell_end,
+        kept=SessionFile(context.settings.data_dir / SESSION_FILE),
+        counts=partial(still_counts, context.settings.access, revoked, once.code is not None),
     )
+    doors = Doors(sessions, limits, once, secure=secure, revoked=revoked)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

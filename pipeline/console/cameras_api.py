@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from starlette.concurrency import run_in_threadpool
@@ -13,6 +14,8 @@ from starlette.routing import BaseRoute, Route
 from checkpoint.v1 import alerts_pb2 as pb
 from pipeline import events
 from pipeline.camera import CameraStatus, fault
+from pipeline.cluster_records import LastPassage, current
+from pipeline.console.cameras_cluster import State, seen_from_here
 from pipeline.console.context import ANY_ROLE, context_of, not_found, require_role
 from pipeline.console.link import link_of
 from pipeline.console.passages_shown import masked
@@ -21,7 +24,8 @@ from pipeline.convert_status import status_from_pb
 
 
 async def cameras(request: Request) -> Response:
-    """Every camera of this process, every checkpoint that is known, and what is wrong."""
+    """Every camera of this process and of the cluster that it leads, every checkpoint that is
+    known, and what is wrong."""
     require_role(request, *ANY_ROLE)
     await record_view(request, "console.cameras", "cameras")
     context = context_of(request)
@@ -31,12 +35,10 @@ async def cameras(request: Request) -> Response:
     known = [events.checkpoint(status_from_pb(one)) for one in found.checkpoints]
     for one in known:
         del one["event"]
+    own = await run_in_threadpool(context.cameras)
     return JSONResponse(
         {
-            "cameras": [
-                camera_json(one, fault(one, now))
-                for one in await run_in_threadpool(context.cameras)
-            ],
+            "cameras": [camera_json(one, fault(one, now)) for one in own] + cluster_json(now),
             "checkpoints": known,
             "health": [
                 {"component": component, "message": message}
@@ -46,13 +48,48 @@ async def cameras(request: Request) -> Response:
     )
 
 
-def camera_json(camera: CameraStatus, problem: str | None) -> dict[str, Any]:
-    """One camera; ``problem``: what is wrong with it. The plate is masked: nobody looks for it."""
+def cluster_json(now: datetime) -> list[dict[str, Any]]:
+    """The cameras of the cluster that this process leads; none where it leads none."""
+    cluster = current()
+    if cluster is None:
+        return []
+    return [
+        camera_json(seen.status, seen.problem, seen.place.last_passage, seen.state)
+        | {
+            "cluster": {
+                "node": seen.place.node,
+                "node_state": seen.node_state.value if seen.node_state else None,
+                "moving_to": seen.place.moving_to,
+                "moves": seen.place.moves,
+                "unwatched_s": round(seen.place.unwatched_s, 1),
+            }
+        }
+        for seen in seen_from_here(cluster, now)
+    ]
+
+
+def camera_json(
+    camera: CameraStatus,
+    problem: str | None,
+    last: LastPassage | None = None,
+    state: State | None = None,
+) -> dict[str, Any]:
+    """One camera. The plate is masked: nobody looks for it.
+
+    Args:
+        camera: how it is.
+        problem: what is wrong with it.
+        last: who passed last, where that is known of another node's camera.
+        state: that of a camera which no node reads; None: its own.
+    """
     passage = camera.last_passage
+    if passage is not None:
+        last = LastPassage(passage.plate, passage.plate_class, passage.ended_at)
     return {
         "name": camera.camera,
+        "cluster": None,
         "source": camera.source,
-        "state": camera.state.value,
+        "state": (state or camera.state).value,
         "since": camera.since.isoformat(),
         "stop_reason": camera.stop_reason.value if camera.stop_reason else None,
         "healthy": problem is None,
@@ -69,11 +106,11 @@ def camera_json(camera: CameraStatus, problem: str | None) -> dict[str, Any]:
         "unchanged_s": round(camera.unchanged_s, 1),
         "latency_ms": None if camera.latency_s is None else round(camera.latency_s * 1000),
         "last_passage": None
-        if passage is None
+        if last is None
         else {
-            "plate": masked(passage.plate) if passage.plate else None,
-            "plate_class": passage.plate_class.value if passage.plate_class else None,
-            "at": passage.ended_at.isoformat(),
+            "plate": masked(last.plate) if last.plate else None,
+            "plate_class": last.plate_class.value if last.plate_class else None,
+            "at": last.at.isoformat(),
         },
     }
 

@@ -15,7 +15,7 @@ from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import BaseRoute, Route
 
 from pipeline.access import Person, certificate_person, operating_system_person
-from pipeline.config import Role
+from pipeline.config import AccessSettings, Role
 from pipeline.console.context import (
     ApiError,
     Session,
@@ -189,6 +189,24 @@ def _me(request: Request, session: Session) -> dict[str, object]:
         "language": settings.console.language,
         "version": program_version(),
     }
+
+
+def still_counts(
+    access: AccessSettings,
+    revoked: frozenset[str],
+    by_link: bool,
+    person: Person,
+    certificate: str | None,
+) -> bool:
+    """Whether who logged in before a restart would get in now, with the same roles.
+
+    A token is looked up by the session itself. ``by_link``: whether links let anybody in.
+    """
+    if person.source == "operating system":
+        return by_link
+    if person.source != "certificate":
+        return True
+    return certificate not in revoked and access.certificates.get(person.name) == person.roles
 
 
 def _may_enter(request: Request, shown: Certificate) -> bool:

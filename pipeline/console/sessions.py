@@ -1,4 +1,4 @@
-"""Sessions: who is logged in, in memory alone. A restart ends them all.
+"""Sessions: who is logged in. They outlive the program where a ``SessionFile`` keeps them.
 
 The browser holds a cookie of 256 random bits; here is only its SHA-256. Each session acts at the
 alert service with a token: the person's own, or, where the person showed a certificate or the
@@ -22,6 +22,7 @@ from pipeline.access import Person, TokenStore
 from pipeline.clock import Clock
 from pipeline.config import ConsoleSettings
 from pipeline.console.context import Session
+from pipeline.console.session_file import KeptSession, SessionFile
 from pipeline.errors import AccessError
 
 _log = structlog.get_logger(__name__)
@@ -31,6 +32,8 @@ ISSUER: Final = "console session"
 
 _LOOK_S: Final = 5.0
 """How often a session's token is looked up again: it may have been revoked."""
+_TELL_S: Final = 60.0
+"""How often the use of a session is written down."""
 
 
 @dataclass(slots=True, eq=False)
@@ -42,6 +45,8 @@ class _Open:
     token_id: str | None
     seen_s: float
     looked_s: float
+    told_s: float
+    """When its use was last written down."""
     looking: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -52,6 +57,9 @@ class Sessions:
         settings: how long they last, and how many there may be.
         tokens: where tokens are verified and given out.
         on_end: told of each session that ends, and why, in words.
+        kept: where sessions are kept for the next run of the program; None: nowhere.
+        counts: whether a person who came in before, with this certificate, still may: what the
+            configuration says may have changed with the restart.
     """
 
     def __init__(
@@ -60,13 +68,20 @@ class Sessions:
         tokens: TokenStore,
         clock: Clock,
         on_end: Callable[[Session, str], None] = lambda session, why: None,
+        *,
+        kept: SessionFile | None = None,
+        counts: Callable[[Person, str | None], bool] = lambda person, certificate: True,
     ) -> None:
         self._settings = settings
         self._tokens = tokens
         self._clock = clock
         self._on_end = on_end
+        self._kept = kept
+        self._counts = counts
         self._lock = threading.Lock()
         self._open: dict[bytes, _Open] = {}
+        self._over: set[bytes] = set()
+        """Sessions that have ended and that the disk has not let go."""
 
     def open(
         self,
@@ -108,9 +123,12 @@ class Sessions:
         with self._lock:
             crowd = sorted(self._open.items(), key=lambda item: item[1].seen_s)
             beyond = crowd[: max(0, len(crowd) + 1 - self._settings.sessions)]
-            self._open[_digest(cookie)] = _Open(session, certificate, token_id, now_s, now_s)
+            self._open[_digest(cookie)] = _Open(session, certificate, token_id, now_s, now_s, now_s)
         for key, _ in beyond:
             self._end(key, "too many sessions are open: the one unused for longest ends")
+        if self._kept is not None:
+            made = KeptSession(session, certificate, token_id, now)
+            self._kept.put(cookie, _digest(cookie), made)
         return cookie, session
 
     def find(self, cookie: str, certificate: str | None = None) -> Session | None:
@@ -122,13 +140,15 @@ class Sessions:
         key = _digest(cookie)
         with self._lock:
             found = self._open.get(key)
+        if found is None:
+            found = self._taken_up(cookie, key)
         if found is None or not self._lasts(key, found):
             return None
         if found.certificate is not None and not hmac.compare_digest(
             found.certificate, certificate or ""
         ):
             return None
-        found.seen_s = self._clock.monotonic()
+        self._use(key, found)
         return found.session
 
     def lasts(self, session: Session) -> bool:
@@ -140,7 +160,7 @@ class Sessions:
             items = [item for item in self._open.items() if item[1].session.id == session.id]
         for key, found in items:
             if self._lasts(key, found):
-                found.seen_s = self._clock.monotonic()
+                self._use(key, found)
                 return True
         return False
 
@@ -157,12 +177,22 @@ class Sessions:
             items = list(self._open.items())
         for key, found in items:
             self._lasts(key, found)
+        if self._kept is not None:
+            self._tell(dict(items))
+            now, idle = self._clock.now(), timedelta(minutes=self._settings.idle_minutes)
+            for token_id in self._kept.forget_before(now, now - idle):
+                self._take_back(token_id)
 
     def close_all(self, why: str) -> None:
-        """End every session."""
+        """End every session; those that are kept go on with the next run of the program."""
         with self._lock:
-            keys = list(self._open)
-        for key in keys:
+            items = dict(self._open)
+            if self._kept is not None:
+                self._open.clear()
+        if self._kept is not None:
+            self._tell(items)
+            return
+        for key in items:
             self._end(key, why)
 
     def count(self) -> int:
@@ -187,6 +217,39 @@ class Sessions:
             self._end(key, why)
         return why is None
 
+    def _taken_up(self, cookie: str, key: bytes) -> _Open | None:
+        """A session of an earlier run of the program, where it still counts."""
+        if self._kept is None or key in self._over:
+            return None
+        kept = self._kept.get(cookie, key)
+        if kept is None:
+            return None
+        unused_s = max((self._clock.now() - kept.seen_at).total_seconds(), 0.0)
+        now_s = self._clock.monotonic()
+        found = _Open(kept.session, kept.certificate, kept.token_id, now_s - unused_s, now_s, now_s)
+        found.looked_s -= _LOOK_S  # its token may have been revoked meanwhile
+        with self._lock:
+            found = self._open.setdefault(key, found)
+        if not self._counts(kept.session.person, kept.certificate):
+            self._end(key, "this way of logging in counts no more")
+            return None
+        return found
+
+    def _use(self, key: bytes, found: _Open) -> None:
+        found.seen_s = self._clock.monotonic()
+        if self._kept is not None and found.seen_s - found.told_s >= _TELL_S:
+            self._tell({key: found})
+
+    def _tell(self, items: dict[bytes, _Open]) -> None:
+        """Write down when sessions were used last."""
+        if self._kept is None or not items:
+            return
+        now, now_s = self._clock.now(), self._clock.monotonic()
+        seen = {key: now - timedelta(seconds=now_s - one.seen_s) for key, one in items.items()}
+        self._kept.seen(seen)
+        for one in items.values():
+            one.told_s = now_s
+
     def _token_fault(self, session: Session) -> str | None:
         try:
             person = self._tokens.verify(session.token)
@@ -199,12 +262,17 @@ class Sessions:
             found = self._open.pop(key, None)
         if found is None:
             return
+        if self._kept is not None and not self._kept.forget(key):
+            self._over.add(key)
         if found.token_id is not None:
-            try:
-                self._tokens.discard(given_by=ISSUER, token_id=found.token_id)
-            except AccessError as error:
-                _log.error("a session's token cannot be taken back", reason=str(error))
+            self._take_back(found.token_id)
         self._on_end(found.session, why)
+
+    def _take_back(self, token_id: str) -> None:
+        try:
+            self._tokens.discard(given_by=ISSUER, token_id=token_id)
+        except AccessError as error:
+            _log.error("a session's token cannot be taken back", reason=str(error))
 
 
 def _digest(cookie: str) -> bytes:

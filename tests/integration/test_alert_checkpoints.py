@@ -19,6 +19,7 @@ from checkpoint.v1 import alerts_pb2_grpc
 from pipeline.alerts.client import CheckpointClient
 from pipeline.alerts.publisher import Publisher
 from pipeline.alerts.reporter import Reporter, clock_problem
+from pipeline.clock import ManualClock
 from pipeline.errors import AlertServiceError
 from pipeline.outbox import Outbox
 from pipeline.status import CheckpointReport, CheckpointState, CheckpointStatus
@@ -50,7 +51,8 @@ def database(server: RedisServer) -> redis.Redis:
 
 
 def report(name: str = "north gate", **more: object) -> CheckpointReport:
-    return CheckpointReport(name, datetime.now(UTC), BEGIN, "1.2", **more)  # type: ignore[arg-type]
+    more = {"reported_at": datetime.now(UTC), "started_at": BEGIN, "version": "1.2", **more}
+    return CheckpointReport(name, **more)  # type: ignore[arg-type]
 
 
 class Listener:
@@ -80,14 +82,20 @@ class Listener:
 def test_a_checkpoint_gone_silent_is_told_and_so_is_its_return(
     database: redis.Redis, tmp_path: Path
 ) -> None:
+    clock = ManualClock()
+    watch = {"silent_after_s": 60.0, "expected": {"south gate"}, "clock": clock}
     with (
-        running_service(database, silent_after_s=1.5, expected={"south gate"}) as service,
+        running_service(database, **watch) as service,
         closing(Listener(service.local_target)) as listener,
         closing(Outbox(tmp_path / "outbox.db")) as outbox,
     ):
         problems = {"camera east": "no connection"}
         how = {"waiting_hits": 7, "list_version": 41, "list_age_s": 3.5, "problems": problems}
-        reporter = Reporter(service.local_target, lambda: report(**how), every_s=0.2)
+
+        def told() -> CheckpointReport:
+            return report(reported_at=clock.now(), **how)
+
+        reporter = Reporter(service.local_target, told, every_s=0.05)
         reporter.start()
         wait_until(lambda: ("north gate", "online") in listener.states())
         publisher = Publisher(outbox, service.local_target)
@@ -95,9 +103,16 @@ def test_a_checkpoint_gone_silent_is_told_and_so_is_its_return(
         submit(publisher, make_hit(1))
         assert publisher.flush(PATIENCE_S) == 0
         publisher.stop()
-        wait_until(lambda: ("south gate", "silent") in listener.states())
-        assert ("north gate", "silent") not in listener.states()
         with CheckpointClient(service.local_target) as client:
+
+            def north_is_heard() -> bool:
+                return client.checkpoints()[0].last_seen_at == clock.now()
+
+            clock.advance(59)
+            wait_until(north_is_heard)
+            clock.advance(2)
+            wait_until(lambda: ("south gate", "silent") in listener.states())
+            assert ("north gate", "silent") not in listener.states()
             wait_until(lambda: client.checkpoints()[0].lag_s is not None)
             north, south = client.checkpoints()
             assert (north.checkpoint, north.state) == ("north gate", CheckpointState.ONLINE)
@@ -111,6 +126,7 @@ def test_a_checkpoint_gone_silent_is_told_and_so_is_its_return(
                 "south gate"
             ]
         reporter.stop()
+        clock.advance(61)
         wait_until(lambda: ("north gate", "silent") in listener.states())
         assert listener.told[-1].last_seen_at is not None
         again = Reporter(service.local_target, report, every_s=0.2)
@@ -142,22 +158,25 @@ def test_who_did_not_ask_is_not_told(database: redis.Redis) -> None:
 
 
 def test_silence_is_remembered_over_a_restart_and_told_once(database: redis.Redis) -> None:
-    with running_service(database, silent_after_s=1.0) as service:
-        reporter = Reporter(service.local_target, report, every_s=0.2)
+    clock = ManualClock()
+    with running_service(database, silent_after_s=60.0, clock=clock) as service:
+        reporter = Reporter(service.local_target, report, every_s=0.05)
         reporter.start()
         with closing(Listener(service.local_target)) as listener:
             wait_until(lambda: listener.states() == [("north gate", "online")])
             reporter.stop()
+            clock.advance(61)
             wait_until(lambda: len(listener.told) == 2)
     with (
-        running_service(database, silent_after_s=1.0) as service,
+        running_service(database, silent_after_s=60.0, clock=clock) as service,
         closing(Listener(service.local_target)) as listener,
         CheckpointClient(service.local_target) as client,
     ):
         wait_until(lambda: len(client.checkpoints()) == 1)
         assert client.checkpoints()[0].state is CheckpointState.SILENT
         wait_until(lambda: len(listener.told) == 2)
-        threading.Event().wait(2.5)  # longer than the silence that would be told
+        clock.advance(61)
+        threading.Event().wait(1.5)  # the watch looks more often
         assert listener.states() == [("north gate", "online"), ("north gate", "silent")]
 
 

@@ -55,8 +55,7 @@ def test_a_clip_that_is_none_is_said(tmp_path, capsys) -> None:
 
 
 @with_torch
-@pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.long
 def test_every_part_runs_on_cpu_tensors(tmp_path, capsys) -> None:
     out = tmp_path / "gpu.json"
     small = ["--seconds", "0.5", "--streams", "2", "--cameras", "1", "--batch", "2"]

@@ -10,10 +10,14 @@ const STILL_MS = 3_000;
 const STILLS_PER_S = 8; // of all tiles together: a wall of many cameras refreshes each less often
 const SILENT_S = 8; // no frame for so long is a fault, whatever the server has noticed yet
 const UNKNOWN_MS = 10_000; // an answer older than this says nothing of now
+const UNREAD = new Set(["unplaced", "unwatched", "unknown"]); // of a cluster's camera: nobody looks
 
 /** {kind, shape, words}: how a camera is, by shape, word and colour. */
 function condition(camera, stale, t) {
   if (stale) return { kind: "danger", shape: "?", words: t("cameras.unknown") };
+  if (camera.cluster && UNREAD.has(camera.state)) {
+    return { kind: "danger", shape: "✕", words: t.name("camera_fault", camera.state) };
+  }
   const silent = camera.state === "streaming" && (camera.last_frame_age_s ?? 0) > SILENT_S;
   if (!camera.healthy || silent) {
     const frozen = camera.state === "streaming" && camera.unchanged_s > 0 && !silent;
@@ -35,7 +39,8 @@ export default function CamerasPage({ api, me, t, feed }) {
   const stale = data !== null && now - at > UNKNOWN_MS;
   const cameras = data?.cameras ?? [];
   const checkpoints = merged(data?.checkpoints ?? [], feed.checkpoints);
-  const every = Math.max(STILL_MS, (cameras.length / STILLS_PER_S) * 1000);
+  const here = cameras.filter((camera) => !camera.cluster).length;
+  const every = Math.max(STILL_MS, (here / STILLS_PER_S) * 1000);
   const bad = cameras.filter((camera) => condition(camera, stale, t).kind === "danger").length;
   return html`<div class="page cameras">
     <div class="toolbar toolbar--middle">
@@ -84,9 +89,12 @@ function Tile({ camera, stale, every, now, t }) {
       <h2>${name}</h2>
       <span class="badge badge--${kind}"><span aria-hidden="true">${shape}</span> ${words}</span>
     </header>
-    <${Still} name=${camera.name} every=${every} live=${kind !== "danger"} t=${t} />
+    ${camera.cluster
+      ? html`<${Elsewhere} node=${camera.cluster.node} t=${t} />`
+      : html`<${Still} name=${camera.name} every=${every} live=${kind !== "danger"} t=${t} />`}
     ${camera.problem && html`<p class="tile__problem">${plain(camera.problem)}</p>`}
     <dl class="facts tile__facts">
+      ${camera.cluster && html`<${Placed} at=${camera.cluster} t=${t} />`}
       <dt>${t("cameras.fps")}</dt>
       <dd><b>${camera.fps.toFixed(1)}</b> ${t("cameras.fps.unit")}</dd>
       <dt>${t("cameras.latency")}</dt>
@@ -114,7 +122,7 @@ function Tile({ camera, stale, every, now, t }) {
       <dt>${t("cameras.reconnects")}</dt>
       <dd>${camera.reconnects}</dd>
       <dt>${t("cameras.source")}</dt>
-      <dd class="muted">${plain(camera.source)}</dd>
+      <dd class="muted">${plain(camera.source || "–")}</dd>
     </dl>
   </article>`;
 }
@@ -123,6 +131,29 @@ const counted = (counts, words, t) =>
   counts.length === 0
     ? t("cameras.dropped.none")
     : counts.map(([cause, count]) => `${t.or(`${words}.${cause}`, cause)} ${count}`).join("；");
+
+/** Pictures stay on the node that decoded them: none travels for a glance. */
+function Elsewhere({ node, t }) {
+  return html`<div class="still still--elsewhere">
+    <span class="muted">${node === null ? t("cameras.no_still") : t("cameras.still_on", { node: plain(node) })}</span>
+  </div>`;
+}
+
+/** Where in the cluster a camera is read, and for how long it was not. */
+function Placed({ at, t }) {
+  const node = at.node === null ? "–" : plain(at.node);
+  return html`<dt>${t("cameras.node")}</dt>
+    <dd class="wrap-anywhere" data-fact="node">
+      <b>${node}</b>
+      ${at.node_state !== null && html`<span class="muted"> ${t.name("node_state", at.node_state)}</span>`}
+      ${at.moving_to !== null &&
+      html`<div>${t("cameras.moving_to", { node: plain(at.moving_to) })}</div>`}
+    </dd>
+    <dt>${t("cameras.moves")}</dt>
+    <dd>${at.moves}</dd>
+    <dt>${t("cameras.unwatched")}</dt>
+    <dd class=${at.unwatched_s >= 1 ? "tile__drops" : ""}>${duration(at.unwatched_s, t)}</dd>`;
+}
 
 /** The camera's last picture, asked for again and again; the old one stays until the new one is there. */
 function Still({ name, every, live, t }) {

@@ -17,14 +17,17 @@ from benchmarks.capacity import (
     Point,
     compare,
     costs_of,
-    measured_bytes,
     model,
     need,
-    read_point,
 )
+from benchmarks.capacity_measured import measured_bytes, read_points
 from pipeline.commands.bench import app
 from pipeline.errors import ConfigError, InputError
 
+MEASURED = [
+    Path(__file__).parents[2] / "support" / "measured" / name
+    for name in ("results.json", "four.json", "six.json")
+]
 CPU_MS = {"decode": 4.0, "detect": 20.0, "read": 2.0}
 
 
@@ -89,17 +92,27 @@ def test_an_overloaded_run_tells_no_costs() -> None:
 
 def test_what_was_measured_is_held_against_the_model() -> None:
     full = point(40, lost=0.5, cores=2.0)
-    agreeing, differing, overloaded = compare(
-        costs_of([point(4)]), [point(8), point(8, cores=2.4), full]
-    )
+    _, agreeing, overloaded = compare([point(4), point(8), full])
     assert agreeing.agrees
+    assert agreeing.foretold
     assert agreeing.error == pytest.approx(0.0)
-    assert not differing.agrees
-    assert differing.error == pytest.approx(1.6 / 2.4 - 1)
     assert overloaded.error is None
     assert overloaded.agrees  # 8 cores wanted of 2
-    (wrong,) = compare(costs_of([point(4)]), [point(5, lost=0.5, cores=2.0)])
+    _, differing = compare([point(4), point(8, cores=2.4)])
+    assert not differing.agrees
+    assert differing.error == pytest.approx(1.6 / 2.4 - 1)
+    _, wrong = compare([point(4), point(5, lost=0.5, cores=2.0)])
     assert not wrong.agrees  # the model says that there was room
+    _, shared = compare([point(4), replace(point(5, lost=0.5, cores=0.9), load=1.0)])
+    assert shared.agrees  # but not beside what else ran there
+    (alone,) = compare([point(4)])
+    assert not alone.foretold
+
+
+def test_more_traffic_is_no_error_of_the_model() -> None:
+    busy = replace(point(4), decoded_s=160.0, detected_s=32.0, reads_s=24.0, cores=1.6)
+    _, found = compare([point(4), busy])
+    assert found.error == pytest.approx(0.0)
 
 
 def test_needs_of_a_thousand_cameras() -> None:
@@ -141,7 +154,7 @@ def test_every_assumption_says_why() -> None:
 
 
 def test_a_result_of_the_throughput_bench_is_read(tmp_path: Path) -> None:
-    found = read_point(write(tmp_path / "run.json", record()))
+    (found,) = read_points(write(tmp_path / "run.json", record()))
     assert (found.cameras, found.cores, found.machine_cores) == (4, 0.8, 2.0)
     assert found.reads_s == pytest.approx(0.03 * 0.8 * 1000 / 2.0)
     assert found.passages_s == pytest.approx(1.6)
@@ -153,9 +166,38 @@ def test_a_result_of_the_throughput_bench_is_read(tmp_path: Path) -> None:
 def test_anything_else_is_refused_with_the_files_name(tmp_path: Path, text: str) -> None:
     (tmp_path / "run.json").write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=r"run\.json"):
-        read_point(tmp_path / "run.json")
+        read_points(tmp_path / "run.json")
     with pytest.raises(InputError, match=r"none\.json"):
-        read_point(tmp_path / "none.json")
+        read_points(tmp_path / "none.json")
+
+
+def test_all_that_make_bench_has_measured_is_read(tmp_path: Path) -> None:
+    records = [
+        {"kind": "throughput", "name": "quiet, 4", "result": record()},
+        {"kind": "throughput", "name": "quiet, 8", "not_measured": "took too long"},
+        {"kind": "match", "name": "entries", "result": {"lookups_s": 1}},
+    ]
+    (found,) = read_points(write(tmp_path / "results.json", {"records": records}))
+    assert (found.name, found.cameras) == ("quiet, 4", 4)
+    (part,) = read_points(write(tmp_path / "part.json", records[0]))
+    assert part == found
+    with pytest.raises(InputError, match="was measured in it"):
+        read_points(write(tmp_path / "empty.json", {"records": records[1:]}))
+
+
+def test_what_was_measured_here_is_foretold() -> None:
+    """Real runs on two cores: one, two and four cameras, and six beside another program."""
+    arguments = [part for one in MEASURED for part in ("--measured", str(one))]
+    done = CliRunner().invoke(app, ["capacity", *arguments, "--json"])
+    assert done.exit_code == 0, done.output
+    said = json.loads(done.stdout)
+    assert [one["cameras"] for one in said["measured"]] == [1, 2, 4, 6]
+    assert all(one["agrees"] and one["foretold"] for one in said["measured"])
+    assert [one["overloaded"] for one in said["measured"]] == [False, False, False, True]
+    table = CliRunner().invoke(app, ["capacity", *arguments]).stdout
+    for row in ("nodes", "GPUs", "video in all", "to and from Redis", "alerts, Mbit/s"):
+        line = next(line for line in table.splitlines() if row in line)
+        assert len([part for part in line.split() if part[0].isdigit()]) == len(SIZES), line
 
 
 def test_bytes_are_measured_in_a_data_folder(tmp_path: Path) -> None:

@@ -81,16 +81,16 @@ def test_an_observer_measures_only_while_it_is_told_to() -> None:
     observer = Observer()
     observer.passage(passage("a", "辽A12345", 1, 2))
     observer.times([FrameTimes("a", 0.01, 0.02, 0.03, 1)])
-    assert (observer.new_passages, observer.frames_s, observer.reads) == (0, [], 0)
+    assert (observer.new_passages, list(observer.frames_s), observer.reads) == (0, [], 0)
     observer.measuring = True
     observer.passage(passage("a", "辽A12345", 1, 2))  # known from before
     observer.passage(passage("a", "辽B6789D", 3, 4))
     observer.passage(passage("a", None, 5, 6, closed=True))
     observer.times([FrameTimes("a", 0.01, 0.02, 0.03, 2)])
     assert observer.new_passages == 2
-    assert observer.settled_s == [0.1]
+    assert list(observer.settled_s) == [0.1]
     assert observer.unsettled == 1
-    assert observer.frames_s == pytest.approx([0.06])
+    assert list(observer.frames_s) == pytest.approx([0.06])
     assert observer.reads == 2
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,8 +17,10 @@ from pipeline.config import ConsoleSettings
 from pipeline.console.context import ApiError, Session
 from pipeline.console.login import OneTimeCode
 from pipeline.console.login_limits import LoginLimits
+from pipeline.console.session_file import SESSION_FILE, SessionFile
 from pipeline.console.sessions import ISSUER, Sessions
 
+LI = Person("Li", frozenset({AccessRole.VIEWER}), "token")
 WANG = Person("Wang", frozenset({AccessRole.VIEWER}), "certificate")
 
 
@@ -185,3 +188,126 @@ def test_the_code_counts_once() -> None:
     assert once.code not in (None, code)
     assert changes == [1]
     assert not OneTimeCode(enabled=False).take("")
+
+
+class Runs(Made):
+    """Sessions that are kept, over several runs of the program."""
+
+    def __init__(self, folder: Path, **settings: float) -> None:
+        super().__init__(folder, **settings)
+        self.file = SessionFile(folder / SESSION_FILE)
+        self.counting = True
+        self.how = settings
+        self.begin()
+
+    def begin(self) -> None:
+        self.sessions = Sessions(
+            ConsoleSettings.model_validate(self.how),
+            self.tokens,
+            self.clock,
+            self._end,
+            kept=self.file,
+            counts=lambda person, certificate: self.counting,
+        )
+
+    def restart(self, after_s: float = 1.0) -> None:
+        self.sessions.close_all("the console stops")
+        self.clock.advance(after_s)
+        self.begin()
+
+    def rows(self) -> int:
+        with contextlib.closing(sqlite3.connect(self.file.path)) as connection:
+            return int(connection.execute("SELECT count(*) FROM sessions").fetchone()[0])
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Runs:
+    return Runs(tmp_path)
+
+
+def test_a_restart_keeps_a_session_as_it_was(runs: Runs) -> None:
+    token = runs.tokens.issue("Li", LI.roles, timedelta(days=1), given_by="test").token
+    with_token, of_li = runs.sessions.open(LI, token=token)
+    with_certificate, of_wang = runs.sessions.open(WANG, certificate="a1")
+    runs.restart()
+    assert runs.sessions.find(with_token) == of_li
+    assert runs.sessions.find(with_certificate) is None
+    assert runs.sessions.find(with_certificate, "a1") == of_wang
+    assert runs.ended == []
+    runs.sessions.close(of_li)
+    runs.restart()
+    assert runs.sessions.find(with_token) is None
+    assert runs.sessions.find(with_certificate, "a1") == of_wang
+
+
+def test_the_file_gives_nothing_away(runs: Runs) -> None:
+    cookie, session = runs.sessions.open(WANG)
+    content = runs.file.path.read_bytes()
+    for secret in (cookie, session.token, session.csrf, session.person.name):
+        assert secret.encode() not in content
+    assert runs.file.path.stat().st_mode & 0o777 == 0o600
+    runs.restart()
+    for other in (cookie[:-1], cookie + "x", session.token, "x" * len(cookie)):
+        assert runs.sessions.find(other) is None
+
+
+def test_time_goes_on_while_the_program_is_away(runs: Runs) -> None:
+    unused, _ = runs.sessions.open(WANG)
+    runs.clock.advance(1800)
+    used, _ = runs.sessions.open(LI, token=None)
+    runs.restart(1801)
+    assert runs.sessions.find(unused) is None
+    assert runs.sessions.find(used) is not None
+    assert runs.ended == [("Wang", "not used for 60 minutes")]
+    for _ in range(12):
+        runs.clock.advance(3599)
+        runs.restart()
+        runs.sessions.find(used)
+    assert runs.sessions.find(used) is None
+    assert runs.given() == []
+    assert runs.rows() == 0
+
+
+def test_what_was_revoked_or_counts_no_more_meanwhile_is_over(runs: Runs) -> None:
+    issued = runs.tokens.issue("Li", LI.roles, timedelta(days=1), given_by="test")
+    revoked, _ = runs.sessions.open(LI, token=issued.token)
+    refused, _ = runs.sessions.open(WANG)
+    runs.tokens.revoke(issued.record.id, revoked_by="Zhao")
+    runs.restart()
+    assert runs.sessions.find(revoked) is None
+    runs.counting = False
+    assert runs.sessions.find(refused) is None
+    assert runs.rows() == 0
+    assert runs.given() == []
+
+
+def test_sessions_that_nobody_takes_up_again_are_swept_with_their_tokens(runs: Runs) -> None:
+    runs.sessions.open(WANG)
+    runs.restart(3601)
+    assert runs.given() == ["Wang"]
+    runs.sessions.sweep()
+    assert runs.given() == []
+    assert runs.rows() == 0
+
+
+def test_a_damaged_or_full_file_costs_a_login_and_no_more(runs: Runs) -> None:
+    cookie, session = runs.sessions.open(WANG)
+    runs.sessions.close_all("the console stops")
+    runs.file.path.write_bytes(b"no database" * 1000)
+    runs.begin()
+    assert runs.sessions.find(cookie) is None
+    again, session = runs.sessions.open(WANG)
+    assert runs.sessions.find(again) == session
+    runs.sessions.close(session)
+    assert runs.sessions.find(again) is None
+
+
+def test_a_logout_that_the_disk_refuses_counts_all_the_same(runs: Runs) -> None:
+    token = runs.tokens.issue("Li", LI.roles, timedelta(days=1), given_by="test").token
+    cookie, session = runs.sessions.open(LI, token=token)
+    with contextlib.closing(sqlite3.connect(runs.file.path)) as connection:
+        connection.execute(
+            "CREATE TRIGGER stays BEFORE DELETE ON sessions BEGIN SELECT RAISE(ABORT, 'no'); END"
+        )
+    runs.sessions.close(session)
+    assert runs.sessions.find(cookie) is None
