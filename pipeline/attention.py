@@ -26,7 +26,7 @@ OVERLOAD = "overload"
 
 _EMPTY_S = 2.0  # a lane in which nothing has moved for so long is decoded lightly
 _REFRESHES = 3.0  # looks in the time after which a standing vehicle would count as gone
-_LEAST_SHARE = 0.1
+_LEAST_SHARE = 0.05
 _CUT = 0.9  # of the share of frames that go on, whenever the one before still waits
 _GAIN = 0.05  # to that share, whenever it does not
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -186,6 +186,11 @@ class ClusterState:
     def unplaced(self) -> int:
         """Cameras that nobody reads now."""
         return sum(place.node is None for place in self.cameras)
+
+    def without_passages(self) -> ClusterState:
+        """The same for whoever reaches the cluster: who passed is for the console's users alone."""
+        cameras = tuple(replace(place, last_passage=None) for place in self.cameras)
+        return replace(self, cameras=cameras)
 
 
 _current: list[ClusterState] = []

@@ -128,7 +128,7 @@ class Leader:
             self._told_s = now_s
             state = self.state()
             publish(state)
-            self._draining = self._fleet.post(state)
+            self._draining = self._fleet.post(state.without_passages())
             self._say(state)
 
     def ended(self) -> bool:

@@ -6,7 +6,7 @@ What the border means for the next node is in ``pipeline/handover.py``.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -15,6 +15,21 @@ from pipeline.types import Passage, Recognition
 
 _COVERED = 2.5
 """Frames within so many quiets of each other leave no gap: of an empty lane few are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On which a camera is let go.
+
+    ``heir_since``: another node looks since then; who is in view at the end and was not told yet is
+    left to it. None: no other does, and everything is told here. ``through_traffic``: not only in a
+    quiet; but not before both have looked: a node that is late has frames waiting from before the
+    next one began. ``at_once``: whatever is lost by it.
+    """
+
+    heir_since: datetime | None = None
+    through_traffic: bool = False
+    at_once: bool = False
 
 
 class OpenPassages(Protocol):
@@ -64,30 +79,23 @@ class Lookout:
             self._empty_since = at
         self._seen = at, media_s
 
-    def let_go(
-        self, open_: OpenPassages, *, at_once: bool, heir_since: datetime | None
-    ) -> tuple[list[Passage], Boundary] | None:
+    def let_go(self, open_: OpenPassages, terms: Terms) -> tuple[list[Passage], Boundary] | None:
         """Close a camera's passages: those that are told here, and where they end.
-
-        Args:
-            open_: its passages.
-            at_once: now, through traffic where there is some.
-            heir_since: another node looks since then; who is in view now and was not told yet is
-                left to it. None: no other does, and everything is told here.
 
         Returns:
             None where there is no such moment yet.
         """
-        quiet = open_.idle and self.is_quiet(heir_since)
-        if not (quiet or at_once):
+        both_look = self._both_look(terms.heir_since)
+        quiet = open_.idle and self.is_quiet(terms.heir_since)
+        if not (quiet or (terms.through_traffic and both_look) or terms.at_once):
             return None
         if self._seen is None:
             return open_.close(), Boundary()
         now, media_s = self._seen
         half_s = self._quiet.total_seconds() / 2
         border = Boundary(now - self._quiet / 2, media_s - half_s)
-        heir_looks = heir_since is not None and heir_since <= now - self._quiet / 2
-        told = open_.close(but_untold_at=now if heir_looks else None)
+        left = terms.heir_since is not None and both_look
+        told = open_.close(but_untold_at=now if left else None)
         in_view = {
             one.id: InView(one.plate, one.started_at, one.start_s)
             for one in (*self._closed, *told)
@@ -100,6 +108,12 @@ class Lookout:
         told = [one for one in (*self._closed, *passages) if one.closed]
         horizon = self._seen[0] - self._quiet if self._seen else None
         self._closed = [one for one in told if horizon is None or one.ended_at >= horizon]
+
+    def _both_look(self, heir_since: datetime | None) -> bool:
+        """Whether the next node has looked since the border, if one is to look at all."""
+        if heir_since is None or self._seen is None:
+            return True
+        return heir_since <= self._seen[0] - self._quiet / 2
 
     def is_quiet(self, heir_since: datetime | None) -> bool:
         """Whether nobody has been in view for long enough, while the next node looked too."""

@@ -26,6 +26,7 @@ from pipeline.cluster_records import CameraReport, Duty, NodeReport, Order, Orde
 from pipeline.config import CameraSettings, CheckpointSettings, Role, Settings
 from pipeline.errors import CheckpointError, ConfigError
 from pipeline.handover import Boundary, Gate, later
+from pipeline.lookout import Terms
 from pipeline.recognition import Listener, Recognition
 from pipeline.runtime import Runtime
 from pipeline.source import is_live, local_path
@@ -33,6 +34,7 @@ from pipeline.types import Hit, Passage
 
 _TICK_S = 0.1
 _MOST_EVENTS = 50_000
+_LATE_WAITS = 3.0  # times handover_wait_s: for a node that is behind with what it has of a camera
 _CUT_OFF_SHARE = 0.8  # of silent_after_s: whoever stops must have stopped when others begin
 _log = structlog.get_logger(__name__)
 Model = TypeVar("Model", bound=Settings)
@@ -252,15 +254,16 @@ class Node:
             self._hear(camera)
         elif self._at_its_end(name):
             camera.at_end = True
-            camera.asked = recognition.release(name, at_once=True)
+            camera.asked = recognition.release(name, Terms(at_once=True))
         elif duty is Duty.FINISH:
             now_s = self._clock.monotonic()
             if camera.finish_by_s is None:
                 camera.finish_by_s = now_s + self._settings.cluster.handover_wait_s
-            at_once = now_s >= camera.finish_by_s or self._dry(name) is not None
-            camera.asked = recognition.release(
-                name, at_once=at_once, heir_since=camera.order.heir_since
-            )
+            late_s = now_s - camera.finish_by_s
+            patience_s = _LATE_WAITS * self._settings.cluster.handover_wait_s
+            at_once = late_s >= patience_s or self._dry(name) is not None
+            terms = Terms(camera.order.heir_since, late_s >= 0, at_once)
+            camera.asked = recognition.release(name, terms)
         elif duty is Duty.RUN and camera.standby:
             recognition.open_gate(name, camera.order.after)
             camera.standby = False

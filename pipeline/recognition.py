@@ -26,7 +26,7 @@ from pipeline.handover import Boundary, Gate
 from pipeline.health import Health
 from pipeline.ingest import CameraWorker
 from pipeline.late import LATE_FILE, LateMatching, LateQueue
-from pipeline.lookout import Lookout
+from pipeline.lookout import Lookout, Terms
 from pipeline.mailbox import Mailboxes
 from pipeline.matching import Matcher
 from pipeline.media import Decoder
@@ -322,19 +322,17 @@ class Recognition:
         lookout = self._lookouts.get(camera)
         return lookout.since if lookout is not None else None
 
-    def release(
-        self, camera: str, *, at_once: bool, heir_since: datetime | None = None
-    ) -> Future[Boundary | None]:
-        """Where a camera's passages end that is let go; None: no moment for it yet.
+    def release(self, camera: str, terms: Terms) -> Future[Boundary | None]:
+        """Where a camera's passages end that is let go: see :meth:`Lookout.let_go`.
 
-        ``at_once``, ``heir_since``: see :meth:`Lookout.let_go`.
+        None: there is no moment for it yet.
         """
         worker = self._worker(camera)
         released: Future[Boundary | None] = Future()
 
         def let_go() -> None:
             lookout, builder = self._lookouts[camera], self.stage.builder(camera)
-            gone = lookout.let_go(builder, at_once=at_once, heir_since=heir_since)
+            gone = lookout.let_go(builder, terms)
             if gone is None:
                 return released.set_result(None)
             worker.stop()

@@ -1,4 +1,4 @@
-"""A real RTSP server that plays H.264 files in a loop, and a handle to run it as a child.
+"""A real RTSP server that plays H.264 and H.265 files in a loop, and a handle to run it as a child.
 
 Two programs meet in this file. Run by the system's Python (which has GStreamer's bindings) it
 *is* the server; imported by the project's Python it offers :class:`RtspServer`, which starts,
@@ -24,6 +24,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any
 from urllib.parse import quote
 
@@ -39,6 +40,7 @@ PACKAGES = (
     "gstreamer1.0-rtsp",
 )
 SYSTEM_PYTHON = "/usr/bin/python3"
+_CODECS = ("h264", "h265")
 _IMPORTS = (
     "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import GstRtspServer"
 )
@@ -68,9 +70,9 @@ def free_port() -> int:
 class RtspServer:
     """The server as a child process; it ends with its parent.
 
-    ``mounts`` maps each mount point's name to an H.264 file. With ``user`` and ``password``
-    the server asks for them (RTSP basic authentication). ``shared``: all clients of a mount
-    point see the same pictures at a time, as of a camera. The port stays the same over
+    ``mounts`` maps each mount point's name to an H.264 or H.265 file. With ``user`` and
+    ``password`` the server asks for them (RTSP basic authentication). ``shared``: all clients of
+    a mount point see the same pictures at a time, as of a camera. The port stays the same over
     :meth:`restart`. Usable as a context manager.
     """
 
@@ -175,17 +177,33 @@ class RtspServer:
         self.kill()
 
 
-def _access_units(gst: Any, path: str) -> list[tuple[Any, int, int]]:
-    """The file's H.264 access units with their PTS and DTS in nanoseconds, from 0."""
+def _access_units(gst: Any, path: str) -> tuple[str, list[tuple[Any, int, int]]]:
+    """The file's codec (h264, h265) and access units, with PTS and DTS in nanoseconds, from 0."""
     if not Path(path).is_file():
         raise SystemExit(f"{path}: no such file")
-    pipeline = gst.parse_launch(
-        "filesrc name=file ! parsebin ! h264parse config-interval=-1 ! "
-        "video/x-h264,stream-format=byte-stream,alignment=au ! appsink name=out sync=false"
-    )
+    pipeline = gst.parse_launch("filesrc name=file ! parsebin name=parsed")
     pipeline.get_by_name("file").set_property("location", path)
-    out = pipeline.get_by_name("out")
+    found: SimpleQueue[tuple[str, Any]] = SimpleQueue()
+
+    def link(_: Any, pad: Any) -> None:
+        kind = pad.query_caps(None).get_structure(0).get_name()
+        codec = kind.rpartition("/x-")[2]
+        if codec not in _CODECS:
+            return
+        rest = gst.parse_bin_from_description(
+            f"{codec}parse config-interval=-1 ! {_caps(codec)} ! appsink name=out sync=false", True
+        )
+        pipeline.add(rest)
+        rest.sync_state_with_parent()
+        pad.link(rest.get_static_pad("sink"))
+        found.put((codec, rest.get_by_name("out")))
+
+    pipeline.get_by_name("parsed").connect("pad-added", link)
     pipeline.set_state(gst.State.PLAYING)
+    try:
+        codec, out = found.get(timeout=10)
+    except Empty:
+        raise SystemExit(f"{path}: holds no H.264 or H.265 video") from None
     units: list[tuple[Any, int, int]] = []
     while True:
         sample = out.emit("try-pull-sample", 10 * gst.SECOND)
@@ -195,14 +213,19 @@ def _access_units(gst: Any, path: str) -> list[tuple[Any, int, int]]:
         units.append((buffer.extract_dup(0, buffer.get_size()), buffer.pts, buffer.dts))
     pipeline.set_state(gst.State.NULL)
     if len(units) < 2:
-        raise SystemExit(f"{path}: holds no H.264 video")
+        raise SystemExit(f"{path}: holds no video that is longer than a picture")
     none = gst.CLOCK_TIME_NONE
     step = max(1, (units[-1][2] - units[0][2]) // (len(units) - 1)) if units[0][2] != none else 0
     if not step:
         step = gst.SECOND // 25
-        return [(data, index * step, index * step) for index, (data, _, _) in enumerate(units)]
+        evenly = [(data, index * step, index * step) for index, (data, _, _) in enumerate(units)]
+        return codec, evenly
     origin = units[0][2]
-    return [(data, pts - origin, dts - origin) for data, pts, dts in units]
+    return codec, [(data, pts - origin, dts - origin) for data, pts, dts in units]
+
+
+def _caps(codec: str) -> str:
+    return f"video/x-{codec},stream-format=byte-stream,alignment=au"
 
 
 def _serve(arguments: argparse.Namespace) -> None:
@@ -256,12 +279,11 @@ def _serve(arguments: argparse.Namespace) -> None:
 
     for mount in arguments.mounts:
         name, _, path = mount.partition("=")
-        units = _access_units(Gst, path)
+        codec, units = _access_units(Gst, path)
         factory = GstRtspServer.RTSPMediaFactory()
         factory.set_launch(
             "( appsrc name=source is-live=true format=time max-bytes=0 "
-            "caps=video/x-h264,stream-format=byte-stream,alignment=au "
-            "! rtph264pay name=pay0 pt=96 config-interval=0 )"
+            f"caps={_caps(codec)} ! rtp{codec}pay name=pay0 pt=96 config-interval=0 )"
         )
         factory.set_shared(arguments.shared)
         if arguments.user:
@@ -288,7 +310,9 @@ def _serve(arguments: argparse.Namespace) -> None:
 
 def main() -> None:
     """Serve until the process is ended, or until standard input closes."""
-    parser = argparse.ArgumentParser(description="Serve H.264 files over RTSP, in a loop.")
+    parser = argparse.ArgumentParser(
+        description="Serve H.264 and H.265 files over RTSP, in a loop."
+    )
     parser.add_argument("mounts", nargs="+", metavar="NAME=FILE")
     parser.add_argument("--port", type=int, default=8554)
     parser.add_argument("--address", default="127.0.0.1")

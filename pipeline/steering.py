@@ -2,7 +2,7 @@
 
 A camera has an owner, the node whose passages of it count, and while it moves an heir::
 
-    owner runs ──▶ heir stands by ──▶ heir streams: owner finishes ──▶ owner has let go: heir runs
+    owner runs ──▶ heir stands by ──▶ heir looks: owner finishes ──▶ owner has let go: heir runs
 
 A file cannot be read by two nodes as one stream: there the owner finishes first. Where an owner is
 lost, its heir runs at once, or another node does.

@@ -70,7 +70,7 @@ class RecognitionSettings(Settings):
     threads: int = Field(default=0, ge=0, description="0: as many as there are cores")
     batch_size: int = Field(default=8, ge=1, le=256)
     batch_deadline_s: float = Field(default=0.03, ge=0)
-    mailbox_frames: int = Field(default=4, ge=1)
+    mailbox_frames: int = Field(default=2, ge=1)
     staleness_s: float = Field(default=2.0, gt=0)
     savings: SavingSettings = SavingSettings()
     weights_dir: Path | None = Field(default=None, description="None: the shipped weights")

@@ -91,7 +91,7 @@ class ConsoleRig:
         """Console and alert service are gone; Redis and the outbox stay."""
         self._console.stop()
         self._publisher.stop()
-        assert self._service.stop()
+        assert self._service.stop(90)
 
     def start_servers(self) -> None:
         """At the same address again."""

@@ -102,7 +102,7 @@ def test_an_entry_is_cancelled_with_a_reason(rig: ConsoleRig, look: Look) -> Non
     page = opened(look, "张值班")
     page.fill("#watchlist-query", "辽B00007")
     expect(page.locator("tr[data-entry]")).to_have_count(1)
-    page.locator("tr[data-entry] button").click()
+    page.locator("tr[data-entry] td").first.click()  # anywhere on the row
     page.click("dialog[open] details summary")
     button = page.locator("dialog[open] .button--danger")
     expect(button).to_be_disabled()

@@ -194,4 +194,4 @@ def running_service(client: redis.Redis, **how: object) -> Iterator[AlertService
     try:
         yield service
     finally:
-        assert service.stop()
+        assert service.stop(90)

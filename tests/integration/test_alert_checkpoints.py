@@ -76,7 +76,7 @@ class Listener:
 
     def close(self) -> None:
         self._client.close()
-        self._thread.join(5)
+        self._thread.join(90)
 
 
 def test_a_checkpoint_gone_silent_is_told_and_so_is_its_return(

@@ -72,6 +72,6 @@ def test_a_service_goes_on_where_its_slot_goes(tmp_path: Path) -> None:
             assert decided.review is ReviewState.CONFIRMED
             publisher.stop()
             outbox.close()
-        assert service.stop()
+        assert service.stop(90)
         redis.close()
         redis.connection_pool.disconnect()

@@ -136,7 +136,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         publisher.stop()
         outbox.close()
         yield Site(service, authority, token)
-        assert service.stop()
+        assert service.stop(90)
 
 
 def run(site: Site, command: Command) -> list[Any]:
@@ -160,7 +160,7 @@ def run(site: Site, command: Command) -> list[Any]:
             f"/{command.symbol}",
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=message_factory.GetMessageClass(method.output_type).FromString,
-        )(iter([request]), metadata=headers, timeout=10)
+        )(iter([request]), metadata=headers, timeout=90)
         found = []
         for answer in answers:
             found.append(json_format.MessageToDict(answer, preserving_proto_field_name=True))

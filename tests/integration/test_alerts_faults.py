@@ -82,7 +82,7 @@ class Collector:
 
     def finish(self) -> list[Alert]:
         self.client.close()
-        self._thread.join(5)
+        self._thread.join(90)
         assert not self._thread.is_alive()
         assert self.error is None
         return self.alerts
@@ -276,7 +276,7 @@ def test_hits_wait_while_the_service_is_away_and_go_when_it_comes(tmp_path: Path
         assert problems[-1] is None
         assert problems[0] is not None
         assert publisher.stop() == 0
-        assert service.stop()
+        assert service.stop(90)
     outbox.close()
 
 

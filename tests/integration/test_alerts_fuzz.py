@@ -99,8 +99,8 @@ class Target:
                 assert (stats.subscribers, stats.publishers) == (0, 0)
 
     def close(self) -> None:
-        assert self.far.stop()
-        assert self.here.stop()
+        assert self.far.stop(90)
+        assert self.here.stop(90)
 
 
 @pytest.fixture(scope="module")

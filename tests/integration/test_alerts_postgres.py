@@ -108,7 +108,7 @@ def test_a_service_over_postgres_needs_no_redis(server: PostgresServer, tmp_path
         assert client.list()[0].id == "hit-9"
         publisher.stop()
         outbox.close()
-    assert service.stop()
+    assert service.stop(90)
 
 
 def test_a_process_serves_and_sends_on_from_where_the_configuration_says(

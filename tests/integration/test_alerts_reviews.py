@@ -297,7 +297,7 @@ class Escalating:
 
     def __exit__(self, *_: object) -> None:
         self.client.close()
-        assert self.service.stop()
+        assert self.service.stop(90)
 
 
 def test_what_nobody_reviews_in_time_goes_up_by_itself(

@@ -128,7 +128,7 @@ def guarded_service(
     try:
         yield Guarded(service, tokens, folder, authority)
     finally:
-        assert service.stop()
+        assert service.stop(90)
 
 
 @pytest.fixture
@@ -382,7 +382,7 @@ def test_a_callers_certificate_cannot_serve(
         with ours, pytest.raises(AlertServiceError):
             ours.list()
     finally:
-        assert service.stop()
+        assert service.stop(90)
 
 
 def test_a_revoked_certificate_is_refused(
@@ -403,7 +403,7 @@ def test_a_revoked_certificate_is_refused(
                 found = refused(call)
                 assert found == (Code.UNAUTHENTICATED, Reason.CREDENTIALS_INVALID), name
     finally:
-        assert service.stop()
+        assert service.stop(90)
 
 
 def test_messages_beyond_their_size_are_refused_and_harm_nobody(guarded: Guarded) -> None:
@@ -517,7 +517,7 @@ def test_beyond_so_many_connections_others_are_closed_and_ours_goes_on(
             client.list()
     with CheckpointClient(f"{host}:{port}") as client:  # there is room again
         wait_until(lambda: client.stats().publishers == 0)
-    assert service.stop()
+    assert service.stop(90)
 
 
 def test_an_error_names_the_field_at_fault_for_machines(
@@ -570,7 +570,7 @@ def test_loopback_is_closed_too_where_credentials_are_required(
     finally:
         publisher.stop()
         outbox.close()
-        assert service.stop()
+        assert service.stop(90)
 
 
 def test_secrets_stand_in_no_log_message_or_repr(

@@ -284,9 +284,10 @@ def test_garbage_gets_a_status_and_harms_nobody(
             sent = bytes(message) if round_number % 2 else chance.randbytes(200)
             for name in ("Publish", "Subscribe", "ListAlerts", "GetAlert", "ReviewAlert"):
                 call = channel.stream_stream(f"/checkpoint.v1.Alerts/{name}")
-                answers = call(iter([sent]), timeout=0.5 if name == "Subscribe" else 5)
+                answers = call(iter([sent]), timeout=PATIENCE_S)
+                most = 1 if name == "Subscribe" else 3  # one that can be read has no end
                 with contextlib.suppress(grpc.RpcError):
-                    for _ in itertools.islice(answers, 3):
+                    for _ in itertools.islice(answers, most):
                         pass
                 answers.cancel()
                 statuses.add((name, answers.code()))

@@ -43,7 +43,7 @@ def guarded(certificates: Path, tmp_path: Path) -> Iterator[tuple[AlertService, 
         service = AlertService(AlertSettings(listen="0.0.0.0:0", tls=tls), server.client())
         port = service.start().rpartition(":")[2]
         yield service, f"localhost:{port}"
-        assert service.stop()
+        assert service.stop(90)
 
 
 def test_mutual_tls_carries_a_hit_and_refuses_who_shows_no_certificate(

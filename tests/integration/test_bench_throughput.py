@@ -71,6 +71,17 @@ def test_cameras_are_served_by_rtsp(tmp_path: Path) -> None:
     assert one["recognised_fps"] > 0
 
 
+@pytest.mark.rtsp
+def test_h265_cameras_are_served_by_rtsp(tmp_path: Path) -> None:
+    require_rtsp()
+    made = clips.make(tmp_path, ("busy_h265",), seconds=2.0)
+    source = ("--source", str(made["busy_h265"]))
+    one = measured(tmp_path, *source, "--cameras", "1", "--seconds", "5", "--rtsp")
+    assert (one["rtsp"], one["source"]) == (True, "busy_h265.mp4")
+    assert one["decoded_fps"] > 0
+    assert one["recognised_fps"] > 0
+
+
 def test_savings_are_switched_off_by_name(tmp_path: Path) -> None:
     off = ("--off", "motion_gate", "--off", "skip_settled")
     one = measured(tmp_path, "--cameras", "1", "--seconds", "2", *off)

@@ -334,7 +334,7 @@ def test_serve_names_the_links_file_where_nobody_sees_the_terminal(tmp_path: Pat
         assert httpx.get(file.read_text().strip(), trust_env=False).status_code == 303
         process.send_signal(signal.SIGTERM)
         rest = process.stderr.read()
-        assert process.wait(20) == 0, rest
+        assert process.wait(90) == 0, rest
         assert "Traceback" not in rest
     assert not file.exists()
 

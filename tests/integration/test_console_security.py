@@ -253,10 +253,10 @@ def test_what_is_no_request_harms_nobody(rig: ConsoleRig, browser: Browser, sent
     assert rig.authority is not None
     context = ssl.create_default_context(cafile=str(rig.authority.certificate))
     host, _, port = rig.host.rpartition(":")
-    with socket.create_connection((host, int(port)), timeout=5) as plain:
+    with socket.create_connection((host, int(port)), timeout=90) as plain:
         plain.sendall(sent)
     with (
-        socket.create_connection((host, int(port)), timeout=5) as plain,
+        socket.create_connection((host, int(port)), timeout=90) as plain,
         context.wrap_socket(plain, server_hostname=host) as wrapped,
     ):
         try:
@@ -276,7 +276,7 @@ def test_old_tls_is_refused(rig: ConsoleRig) -> None:
         context.maximum_version = ssl.TLSVersion.TLSv1_1
     host, _, port = rig.host.rpartition(":")
     with (
-        socket.create_connection((host, int(port)), timeout=5) as plain,
+        socket.create_connection((host, int(port)), timeout=90) as plain,
         pytest.raises((ssl.SSLError, OSError)),
     ):
         context.wrap_socket(plain, server_hostname=host)

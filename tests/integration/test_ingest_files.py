@@ -42,7 +42,7 @@ def read_all(worker: CameraWorker, mailboxes: Mailboxes) -> list[Frame]:
     frames: list[Frame] = []
     while batch := mailboxes.take(8, 0.02, wait_s=30):
         frames += batch
-    assert worker.join(10)
+    assert worker.join(90)
     return frames
 
 

@@ -39,7 +39,7 @@ def settings(tmp_path: Path) -> Iterator[CheckpointSettings]:
             cameras=(camera("a"),),
             watchlist=WatchlistSettings(redis_url=f"redis://{host}:{port}/0"),
             recognition=RecognitionSettings(threads=1, mailbox_frames=8),
-            cluster=ClusterSettings(silent_after_s=1.0, cut_off="stop", handover_wait_s=1.0),
+            cluster=ClusterSettings(silent_after_s=5.0, cut_off="stop", handover_wait_s=1.0),
         )
         yield node_settings(whole, "one", "127.0.0.1:1")  # no alert service: hits would wait
 
@@ -154,8 +154,8 @@ def test_cameras_come_go_and_stand_by(settings: CheckpointSettings) -> None:
             "it is back",
         )
         assert back.tally.decoded >= finished.tally.decoded  # nothing uncounted when it went
-        # nothing is heard of the leader for longer than a second: others read its cameras by then
-        time.sleep(1.5)
+        # nothing is heard of the leader for longer than it takes: others read its cameras by then
+        time.sleep(5.5)
         cut_off = node.beat(run("b"))
         assert all(c.boundary is not None or c.duty is Duty.FINISH for c in cut_off.cameras)
         beat_until(

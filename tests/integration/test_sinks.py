@@ -105,7 +105,7 @@ def running(
         try:
             yield runner
         finally:
-            runner.stop(5)
+            runner.stop(90)
 
 
 def bodies(receiver: WebReceiver) -> list[dict[str, Any]]:
@@ -337,8 +337,8 @@ def test_health_names_the_sink_and_all_stop_together(
     wait_until(lambda: len(receiver.posted) == 2)
     wait_until(lambda: not health.problems())
     began_s = time.monotonic()
-    sinks.stop(3)
-    assert time.monotonic() - began_s < 2
+    sinks.stop(90)
+    assert time.monotonic() - began_s < 60
 
 
 class MqttListener:
@@ -355,7 +355,7 @@ class MqttListener:
         self.client.on_connect = lambda client, *_: client.subscribe("#", qos=1)
         self.client.connect("127.0.0.1", port)
         self.client.loop_start()
-        assert ready.wait(5)
+        assert ready.wait(90)
 
     def close(self) -> None:
         self.client.disconnect()

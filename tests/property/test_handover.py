@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.handover import Boundary, Gate
+from pipeline.handover import Boundary, Gate, InView, later
+from pipeline.lookout import Lookout
 from pipeline.types import Passage
 from tests.support.scenes import START
 
@@ -105,3 +107,60 @@ def test_on_a_busy_road_the_plate_says_whose_a_vehicle_is() -> None:
     assert told.is_beyond(passage(9.0, 11.0, None))
     assert not told.is_beyond(passage(12.0, 13.0, "京A11111"))  # back at once: the same passage
     assert told.is_beyond(passage(19.0, 20.0, "京A11111"))
+
+
+def in_view(plate: str | None, start_s: float) -> InView:
+    return InView(plate, START + timedelta(seconds=start_s), start_s)
+
+
+def test_who_was_told_in_view_is_known_by_plate_or_by_when_it_came() -> None:
+    border = replace(at(10), in_view=(in_view("京A11111", 8.0), in_view("京A22222", 9.5)))
+    gate = Gate(boundary=border)
+    assert gate.let_through([passage(8.2, 12.0, "京A11111")]) == []
+    assert gate.let_through([passage(9.4, 12.0, None)]) == []  # who can only be the other
+    further = passage(9.6, 13.0, None)
+    assert gate.let_through([further]) == [further]  # nobody is left whom it could be
+    read = replace(passage(9.6, 13.0, "京A33333"), id="read otherwise")
+    assert gate.let_through([read]) == [read]
+    later_one = passage(20.0, 21.0, None)
+    assert gate.let_through([later_one]) == [later_one]
+
+
+def test_a_passage_that_is_told_stays_told_whatever_it_turns_out_to_be() -> None:
+    border = replace(at(10), plates=("京A11111",), plates_until=START + timedelta(seconds=18))
+    gate = Gate(boundary=border)
+    first = replace(passage(9.0, 12.0, "京A77777"), closed=False)
+    amended = replace(first, plate="京A11111", revision=1)
+    assert gate.let_through([first, amended]) == [first, amended]
+
+
+def test_of_a_file_who_was_told_in_view_is_known_by_its_place_in_it() -> None:
+    gate = Gate(boundary=Boundary(media_s=10.0, in_view=(in_view("京A11111", 8.0),)))
+    assert gate.let_through([passage(8.0, 12.0, "京A11111")]) == []
+    again = passage(30.0, 32.0, "京A11111")  # the same vehicle drives past once more
+    assert gate.let_through([again]) == [again]
+
+
+@given(st.lists(SECONDS, min_size=1), st.lists(SECONDS, min_size=1))
+def test_the_later_of_two_borders_forgets_nothing(some: list[float], others: list[float]) -> None:
+    one = replace(at(max(some)), in_view=tuple(in_view(None, start) for start in some))
+    other = Boundary(media_s=3.0, in_view=tuple(in_view(None, start) for start in others))
+    both = later(one, other)
+    assert both == later(both, one) == later(both, None)
+    assert (both.at, both.media_s) == (one.at, 3.0)
+    assert {*one.in_view, *other.in_view} == set(both.in_view)
+
+
+def test_a_look_out_wants_a_quiet_in_which_both_have_looked() -> None:
+    lookout = Lookout(CLOSE_S)
+    heir_since = START + timedelta(seconds=3)
+    for tick in range(30):
+        at_s = tick / 5
+        lookout.note(START + timedelta(seconds=at_s), at_s, not 1.0 <= at_s <= 1.6)
+        # 1.8 s is the first empty frame; alone it would do from 3.0 s on, with the other from 4.2 s
+        alone = at_s >= 3.0 - 1e-9
+        assert lookout.is_quiet(None) == alone
+        assert lookout.is_quiet(heir_since) == (at_s >= 4.2 - 1e-9)
+    lookout.note(START + timedelta(seconds=60), 60.0, True)  # nobody looked for long
+    assert not lookout.is_quiet(None)
+    assert lookout.since == START + timedelta(seconds=60)

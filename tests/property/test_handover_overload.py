@@ -38,7 +38,7 @@ def thinned(every: int, phase: int, block: int) -> Callable[[int], bool]:
 
 SIGHTS = st.builds(
     lambda lag, every, phase, block, off_s: Sight(lag, thinned(every, phase, block), off_s),
-    st.integers(0, 25),  # up to five seconds late
+    st.integers(0, 45),  # up to nine seconds late: longer than the wait for a quiet
     st.integers(1, 4),
     st.integers(0, 3),
     st.sampled_from((1, 1, 2, 3)),

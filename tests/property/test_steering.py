@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from datetime import datetime, timedelta
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.cluster_records import Duty, NodeState
+from pipeline.camera import CameraState, CameraStatus
+from pipeline.cluster_records import CameraReport, Duty, NodeReport, NodeState, Order
 from pipeline.config import ClusterSettings
+from pipeline.handover import Boundary
 from pipeline.steering import NodeView, Steering
+from tests.support.scenes import START
 from tests.support.simulated_nodes import Road, SimulatedNode, Vehicle, camera
 
 WAIT_S = 6.0
@@ -182,6 +186,60 @@ def test_a_file_is_let_go_before_another_node_reads_it() -> None:
         both = [name for name, node in here.nodes.items() if "clip" in node.cameras]
         assert len(both) <= 1
     assert plates(here) == {("clip", "x"): 1}
+
+
+def test_the_owner_goes_on_where_the_next_node_dies_before_it_has_let_go() -> None:
+    here = road("A", {name: [Vehicle(f"{name}1", 0, 400)] for name in CAMERAS})  # never quiet
+    for _ in range(10):
+        here.step()
+    here.nodes["B"] = SimulatedNode("B", 1, WAIT)
+    here.nodes["A"].state = NodeState.DRAINING
+    for _ in range(6):
+        here.step()
+    assert any(place.moving_to == "B" for place in here.steering.places())
+    here.nodes["B"].die()
+    for _ in range(3 * WAIT):
+        here.step()
+        assert all(len(here.readers(name)) == 1 for name in CAMERAS)
+    assert {place.node for place in here.steering.places()} == {"A"}
+
+
+def test_a_border_never_goes_back() -> None:
+    """A node that lets go before it has come to the border that it was given passes that one on."""
+    steering = Steering([camera("a")], SETTINGS, 8.0)
+    reports: dict[str, CameraReport | None] = dict.fromkeys("ABC")
+    drained: set[str] = set()
+
+    def step(now_s: float) -> dict[str, Order]:
+        views = {
+            name: NodeView(
+                NodeState.DRAINING if name in drained else NodeState.READY,
+                4.0,
+                NodeReport(name, "run", "0", (report,) if report else ()),
+            )
+            for name, report in reports.items()
+        }
+        return {name: one[0] for name, one in steering.step(now_s, views).items() if one}
+
+    def said(at: datetime | None = None) -> CameraReport:
+        status = CameraStatus("a", "", CameraState.STREAMING, START)
+        return CameraReport("a", Duty.RUN, status, Boundary(at=at) if at else None, False, START)
+
+    borders = START + timedelta(seconds=100), START + timedelta(seconds=98)
+    now_s, order = 0.0, step(0.0)
+    for border in borders:
+        now_s += 1.0
+        (owner,) = order
+        reports[owner] = said()
+        drained.add(owner)
+        heir = next(name for name in step(now_s + 0.1) if name != owner)
+        reports[heir] = said()
+        assert step(now_s + 0.2)[owner].heir_since == START
+        reports[owner] = said(border)
+        order = step(now_s + 0.3)
+        reports[owner] = None
+        assert order[heir].after is not None
+        assert order[heir].after.at == borders[0]
 
 
 def test_nothing_is_ordered_of_a_node_that_only_starts() -> None:

@@ -56,7 +56,7 @@ class Part:
         """kill -9; what it said before is read to the end."""
         self._process.kill()
         self._process.wait()
-        self._reader.join(5)
+        self._reader.join(90)
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 with contextlib.suppress(OSError):
@@ -131,7 +131,7 @@ class Subscriber:
         self._stopped.set()
         if self._call is not None:
             self._call.cancel()
-        self._thread.join(5)
+        self._thread.join(90)
 
     def _run(self) -> None:
         request = pb.SubscribeRequest(after_sequence=0)

@@ -46,8 +46,9 @@ def make_clip(
     offset_s: float = 0.0,
     b_frames: int = 0,
     still: bool = False,
+    codec: str = "libx264",
 ) -> Path:
-    """Write an H.264 clip, its container by the suffix of ``path``.
+    """Write a clip, H.264 unless ``codec`` says otherwise, its container by the suffix of ``path``.
 
     ``times_s`` gives each frame's own time (a variable frame rate); ``offset_s`` moves the
     first timestamp away from 0; ``still`` makes all pictures the same, to the bit.
@@ -55,9 +56,12 @@ def make_clip(
     times = [number / fps for number in range(frames)] if times_s is None else list(times_s)
     with av.open(str(path), "w") as container:
         options = {"preset": "veryfast", "bf": str(b_frames), "x264-params": "scenecut=0:slices=2"}
+        if codec == "libx265":
+            options = {"preset": "ultrafast"}
+            options["x265-params"] = f"bframes={b_frames}:scenecut=0:log-level=none:pools=1"
         if still:  # rate control would make the first picture another one
             options["qp"] = "20"
-        stream = container.add_stream("libx264", rate=fps, options=options)
+        stream = container.add_stream(codec, rate=fps, options=options)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         stream.gop_size = 1 if still else fps
         stream.codec_context.time_base = Fraction(1, _TICKS)

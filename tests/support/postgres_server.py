@@ -107,7 +107,7 @@ class PostgresServer:
         ended = self.signal(signal.SIGKILL)
         self._process.wait()
         self._process = None
-        psutil.wait_procs(ended, timeout=10)
+        psutil.wait_procs(ended, timeout=90)
 
     def signal(self, number: int) -> list[psutil.Process]:
         """Send a signal to the server and every process of it; those processes."""

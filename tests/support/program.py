@@ -63,7 +63,7 @@ class Program:
             self._process.kill()
         self._process.wait(PATIENCE_S)
         for reader in self._readers:
-            reader.join(5)
+            reader.join(90)
         for stream in (self._process.stdout, self._process.stderr):
             if stream is not None:
                 stream.close()
@@ -99,7 +99,7 @@ class Program:
         status = self._process.wait(timeout_s)
         took_s = time.monotonic() - started_s
         for reader in self._readers:
-            reader.join(5)
+            reader.join(90)
         return status, took_s
 
     def wait(self, timeout_s: float) -> int:

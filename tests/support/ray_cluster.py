@@ -77,7 +77,7 @@ class RayCluster:
                 processes += [process, *process.children(recursive=True)]
         for process in processes:
             process.kill()
-        psutil.wait_procs(processes, timeout=10)
+        psutil.wait_procs(processes, timeout=90)
         self._cluster.remove_node(node, allow_graceful=False)
 
 

@@ -69,7 +69,7 @@ class WebReceiver:
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
-        self._thread.join(5)
+        self._thread.join(90)
 
 
 @contextlib.contextmanager
@@ -120,7 +120,7 @@ class Broker:
     def stop(self) -> None:
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(10)
+            self._process.wait(90)
             self._process = None
 
 

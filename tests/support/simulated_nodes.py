@@ -16,7 +16,7 @@ from pipeline.camera import CameraState, CameraStatus
 from pipeline.cluster_records import CameraReport, Duty, NodeReport, NodeState, Order
 from pipeline.config import CameraSettings
 from pipeline.handover import Boundary, Gate
-from pipeline.lookout import Lookout, OpenPassages
+from pipeline.lookout import Lookout, OpenPassages, Terms
 from pipeline.steering import NodeView, Steering
 from pipeline.types import Passage
 from tests.support.scenes import START
@@ -142,7 +142,7 @@ class SimulatedNode:
         told: list[Passage] = []
         ordered = {order.camera.name: order for order in orders}
         for name in [name for name in self.cameras if name not in ordered]:
-            told += self._let_go(name, at_once=True)
+            told += self._let_go(name, Terms(at_once=True))
             del self.cameras[name]
         for name, order in ordered.items():
             camera = self.cameras.get(name)
@@ -164,8 +164,9 @@ class SimulatedNode:
                 camera.finish_by = None
             elif camera.boundary is None:
                 camera.finish_by = camera.finish_by or now + self._wait
-                at_once = now >= camera.finish_by
-                told += self._let_go(name, at_once=at_once, heir_since=order.heir_since)
+                late = now - camera.finish_by
+                terms = Terms(order.heir_since, late >= 0, late >= 3 * self._wait)
+                told += self._let_go(name, terms)
         self.report = NodeReport(
             self.name, "run", "0", tuple(self._said(n, c, now) for n, c in self.cameras.items())
         )
@@ -192,13 +193,11 @@ class SimulatedNode:
             told += camera.gate.let_through(glance.passages)
         return told
 
-    def _let_go(
-        self, name: str, *, at_once: bool, heir_since: datetime | None = None
-    ) -> list[Passage]:
+    def _let_go(self, name: str, terms: Terms) -> list[Passage]:
         camera = self.cameras[name]
         if camera.boundary is not None:
             return []
-        gone = camera.lookout.let_go(camera.eyes, at_once=at_once, heir_since=heir_since)
+        gone = camera.lookout.let_go(camera.eyes, terms)
         if gone is None:
             return []
         told, camera.boundary = gone

@@ -44,8 +44,8 @@ class Terminal:
     def __exit__(self, *_: object) -> None:
         if self._process.poll() is None:
             self._process.kill()
-        self._process.wait(10)
-        self._reader.join(5)
+        self._process.wait(90)
+        self._reader.join(90)
         os.close(self._ours)
 
     def lines(self) -> list[str]:
@@ -72,7 +72,7 @@ class Terminal:
         """Ctrl-C; the exit status."""
         self._process.send_signal(signal.SIGINT)
         status = self._process.wait(timeout_s)
-        self._reader.join(5)
+        self._reader.join(90)
         return status
 
     def _read(self) -> None:

@@ -118,6 +118,23 @@ def test_a_stream_is_sampled_over_the_end_of_the_clip(server: RtspServer) -> Non
 
 
 @pytest.mark.rtsp
+@pytest.mark.parametrize("b_frames", [0, 2])
+def test_h265_is_sampled_as_h264_is(tmp_path: Path, b_frames: int) -> None:
+    require_rtsp()
+    path = make_clip(tmp_path / "yard.mp4", frames=50, codec="libx265", b_frames=b_frames)
+    with (
+        RtspServer({"yard": path}) as server,
+        watching(server.url("yard"), sample_fps=5) as watch,
+    ):
+        watch.until(lambda: len(watch.frames) >= 12)
+        status = watch.status()
+    numbers = [number_in(frame.image) for frame in watch.frames]
+    assert {(b - a) % 50 for a, b in pairwise(numbers[:12])} == {5}
+    assert status.reconnects == status.broken == 0
+    assert all(frame.live and frame.image.shape == (240, 320, 3) for frame in watch.frames)
+
+
+@pytest.mark.rtsp
 def test_a_killed_server_is_found_again(server: RtspServer) -> None:
     with watching(server.url("gate")) as watch:
         watch.until_frames()

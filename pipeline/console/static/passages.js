@@ -1,6 +1,6 @@
 // Passages: found within the retention, each search with a reason and a case number.
 
-import { html, useCallback, useEffect, useRef, useState } from "/static/vendor/htm-preact.js";
+import { html, useCallback, useEffect, useLayoutEffect, useRef, useState } from "/static/vendor/htm-preact.js";
 import { isTyping } from "/static/hooks.js";
 import { Detail } from "/static/passages/detail.js";
 import { EMPTY, SearchForm, request, said } from "/static/passages/form.js";
@@ -36,7 +36,7 @@ export default function Passages({ api, me, t, lang }) {
   useEffect(() => {
     kept = { csrf: me.csrf, form };
   }, [form]);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const jump = (event) => {
       if (event.key === "/" && !isTyping(event) && !document.querySelector("dialog[open]")) {
         event.preventDefault();

@@ -1,6 +1,6 @@
 // The watchlist: looked through, drafted, approved, cancelled, imported and exported, by role.
 
-import { html, useCallback, useEffect, useRef, useState } from "/static/vendor/htm-preact.js";
+import { html, useCallback, useEffect, useLayoutEffect, useRef, useState } from "/static/vendor/htm-preact.js";
 import { duration, plain } from "/static/format.js";
 import { isTyping } from "/static/hooks.js";
 import { Detail } from "/static/watchlist/detail.js";
@@ -78,7 +78,7 @@ export default function Watchlist({ api, me, t, lang }) {
       clearTimeout(current.timer);
     };
   }, []);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const press = (event) => {
       if (isTyping(event) || document.querySelector("dialog[open]")) return;
       if (event.key === "/") search.current?.focus();

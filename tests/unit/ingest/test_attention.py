@@ -96,7 +96,7 @@ def test_the_rate_comes_back_when_the_load_goes() -> None:
     for n in range(200):
         if attention.wants(ROAD, 0.2 * n):
             attention.passed_on(2)
-    assert attention.share == 0.1
+    assert attention.share == 0.05
     for n in range(200, 500):
         if attention.wants(ROAD, 0.2 * n):
             attention.passed_on(0)

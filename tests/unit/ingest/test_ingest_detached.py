@@ -28,7 +28,7 @@ class Numbered:
         if self.decoded == 10:
             if self._hang is None:
                 raise EndOfMedia
-            self._hang.wait(30)
+            self._hang.wait(300)
             return None
         self.decoded += 1
         self.position_s = self.decoded * self.step_s
@@ -40,14 +40,14 @@ class Numbered:
 
 def opened(source: Source) -> DetachedSource:
     helper = DetachedSource("helper", lambda: source)
-    assert helper.wait_open(10)
+    assert helper.wait_open(90)
     return helper
 
 
 def until_finished(helper: DetachedSource) -> None:
     started = time.monotonic()
     while not helper.finished:
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 90
         time.sleep(0.01)
 
 
@@ -71,7 +71,7 @@ def test_a_failure_to_open_passes_through() -> None:
 
     helper = DetachedSource("helper", fail)
     with pytest.raises(SourceError, match="nothing listens"):
-        helper.wait_open(10)
+        helper.wait_open(90)
     until_finished(helper)
 
 
@@ -84,7 +84,7 @@ def test_a_hanging_read_does_not_hang_its_owner() -> None:
     started = time.monotonic()
     assert helper.read() is None
     helper.close()
-    assert SLICE_S / 2 < time.monotonic() - started < 5
+    assert SLICE_S / 2 < time.monotonic() - started < 90
     assert not helper.finished
     hang.set()
     until_finished(helper)
@@ -104,7 +104,7 @@ def test_what_opens_too_late_is_closed() -> None:
     source, slow = Numbered(), threading.Event()
 
     def open_slowly() -> Source:
-        slow.wait(30)
+        slow.wait(300)
         return source
 
     helper = DetachedSource("helper", open_slowly)

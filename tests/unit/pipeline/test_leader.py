@@ -173,7 +173,9 @@ def test_every_node_gets_its_share_and_others_can_see_it() -> None:
     here.steps(6)
     assert sorted(here.nodes().values(), key=str) == ["A", "A", "B", "B"]
     assert here.state_of("A") is NodeState.READY
-    assert current() == here.fleet.posted[-1]
+    state = current()
+    assert state is not None
+    assert state.without_passages() == here.fleet.posted[-1]
     assert here.health.problems() == {}
     assert here.leader.stop().passages == 0
     assert current() is None
@@ -191,6 +193,10 @@ def test_events_are_told_once_whatever_is_repeated() -> None:
     here.fleet.workers["A"].events = [(1, one), (2, two)]  # the acknowledgement was lost
     here.steps(4)
     assert [p.id for p in here.told] == [one.id, two.id]
+    shown = current()
+    assert shown is not None
+    assert [p.last_passage.at for p in shown.cameras if p.last_passage] == [two.ended_at]
+    assert all(p.last_passage is None for p in here.fleet.posted[-1].cameras)
     assert here.fleet.workers["A"].orders.received == 2
     assert here.leader.stop().passages == 2
 

@@ -79,7 +79,7 @@ def test_every_frame_is_recognised_and_the_last_passage_is_closed(tmp_path: Path
     for one in stream:
         assert mailboxes.put(one.frame)
     mailboxes.close("gate")
-    assert stage.join(10)
+    assert stage.join(90)
     assert stage.recognised == sum(recogniser.batches) == len(stream)
     assert [(p.plate, p.closed) for p in told] == [("辽A12345", False), ("辽A12345", True)]
 
@@ -102,7 +102,7 @@ def test_a_silent_camera_has_its_passages_closed(tmp_path: Path) -> None:
             break
         stage.join(0.05)
     mailboxes.close("gate")
-    assert stage.join(10)
+    assert stage.join(90)
     assert [p.closed for p in told] == [False, True]
 
 
@@ -116,5 +116,5 @@ def test_a_recogniser_that_fails_is_seen(tmp_path: Path) -> None:
     stage.start()
     frame: Frame = scenes.frame(0.0)
     mailboxes.put(frame)
-    assert stage.join(10)
+    assert stage.join(90)
     assert isinstance(stage.failure, RuntimeError)

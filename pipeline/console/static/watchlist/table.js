@@ -32,7 +32,11 @@ export function Table({ t, me, may, busy, entries, more, onOpen, onMore }) {
 
 function Row({ entry, t, me, may, onOpen }) {
   const waits = entry.status === "draft" && may("approver") && entry.drafted.by !== me.person;
-  return html`<tr data-entry=${entry.id} data-status=${entry.status}>
+  const press = (event) => {
+    const marking = getSelection()?.toString(); // a plate that is being copied opens nothing
+    if (!marking && !event.target.closest("button")) onOpen(entry.id);
+  };
+  return html`<tr data-entry=${entry.id} data-status=${entry.status} onClick=${press}>
     <th scope="row">
       <${Plate} t=${t} size="small" text=${entry.plate} plateClass=${entry.plate_class} />
     </th>
