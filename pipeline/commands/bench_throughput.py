@@ -49,6 +49,10 @@ def throughput(
         list[str] | None,
         typer.Option(help=f"A saving that is switched off: {', '.join(SWITCHES)}, or all."),
     ] = None,
+    on: Annotated[
+        list[str] | None,
+        typer.Option(help="A saving that is off unless asked for: key_frames, keep_planes."),
+    ] = None,
     threads: Annotated[
         int, typer.Option(min=0, help="Threads of the networks; 0: as many as there are cores.")
     ] = 0,
@@ -78,7 +82,7 @@ def throughput(
         seconds=seconds if minutes is None else 60 * minutes,
         fps=fps,
         rtsp=rtsp,
-        savings=_without(off or []),
+        savings=_chosen(on or [], off or []),
         recognition=RecognitionSettings(threads=threads, device=device),
     )
     with progress_bar() as progress:
@@ -95,12 +99,16 @@ def throughput(
         Console(stderr=True).print(f"Report: {out}", highlight=False, soft_wrap=True)
 
 
-def _without(off: list[str]) -> SavingSettings:
-    """All savings but those that are named."""
-    names = set(SWITCHES if "all" in off else off)
-    if unknown := sorted(names - set(SWITCHES)):
-        raise ConfigError(f"--off {unknown[0]}: no such saving; one of {', '.join(SWITCHES)}, all")
-    return SavingSettings(**{name: name not in names for name in SWITCHES})
+def _chosen(on: list[str], off: list[str]) -> SavingSettings:
+    """The savings as they come, but for those that are named."""
+    without = set(SWITCHES if "all" in off else off)
+    for option, names in (("--on", set(on)), ("--off", without)):
+        if unknown := sorted(names - set(SWITCHES)):
+            raise ConfigError(
+                f"{option} {unknown[0]}: no such saving; one of {', '.join(SWITCHES)}"
+                + (", all" if option == "--off" else "")
+            )
+    return SavingSettings(**dict.fromkeys(without, False) | dict.fromkeys(on, True))
 
 
 @contextmanager

@@ -83,7 +83,7 @@ def test_h265_cameras_are_served_by_rtsp(tmp_path: Path) -> None:
 
 
 def test_savings_are_switched_off_by_name(tmp_path: Path) -> None:
-    off = ("--off", "motion_gate", "--off", "skip_settled")
+    off = ("--off", "motion_gate", "--off", "skip_settled", "--on", "keep_planes")
     one = measured(tmp_path, "--cameras", "1", "--seconds", "2", *off)
     assert one["savings"] == {
         "motion_gate": False,

@@ -151,7 +151,9 @@ def test_requests_of_one_session_are_limited(rig: ConsoleRig, tmp_path: Any) -> 
         said = [browser.get("/api/me").status_code for _ in range(20)]
         assert said[0] == 200
         assert 429 in said
-        with small.person("Qian") as other:  # each has an allowance of its own
+        with small.browser() as other:  # each session has an allowance of its own
+            token = small.token("Qian")
+            wait_until(lambda: other.log_in(token).status_code == 200)  # as an address has, too
             assert other.get("/api/me").status_code == 200
     few = {"limits": {"streams": 2}}
     with running_console(tmp_path / "few", console=few) as small, small.person("Wang") as browser:
