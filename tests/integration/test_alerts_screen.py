@@ -18,7 +18,7 @@ from pipeline.config import AlertSettings
 from pipeline.outbox import Outbox
 from pipeline.types import Hit, MatchKind, ReviewState
 from tests.integration.alerts_support import NOON, RedisServer, make_hit, submit
-from tests.support.redis_servers import free_port
+from tests.support.ports import free_port
 from tests.support.terminal import Terminal
 
 pytestmark = [pytest.mark.grpc, pytest.mark.redis]
@@ -44,7 +44,7 @@ class Rig:
 
     def stop(self) -> None:
         self._publisher.stop()
-        assert self._service.stop()
+        assert self._service.stop(90)
 
     def close(self) -> None:
         self.stop()
@@ -54,7 +54,7 @@ class Rig:
     def publish(self, *hits: Hit) -> None:
         for hit in hits:
             submit(self._publisher, hit)
-            assert self._publisher.flush(20) == 0
+            assert self._publisher.flush(90) == 0
 
     def watch(self, *arguments: str, columns: int = 130, rows: int = 44) -> Terminal:
         command = [sys.executable, "-m", "pipeline.cli", "alerts", "watch", "--target", self.target]

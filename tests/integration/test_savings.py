@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 # Three vehicles of the demo: a saloon, a taxi and an electric one, the last of them until it is out
 PLATES = ("辽A6K582", "辽AD61375", "辽BT4827")
-SHOWN_S = 7.0
+SHOWN_S = 6.6
 
 
 def read_in(row: Row) -> Counter[str]:

@@ -16,6 +16,8 @@ from typing import Any
 
 import pyte
 
+from tests.support.waiting import PATIENCE_S
+
 
 class Terminal:
     """``columns`` by ``rows`` characters, on which one program runs."""
@@ -26,13 +28,16 @@ class Terminal:
         self._lock = threading.Lock()
         self._ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        # Some who run tests name a size there, which counts for more than the terminal's own.
+        size = ("COLUMNS", "LINES")
+        inherited = {name: value for name, value in os.environ.items() if name not in size}
         self._process = subprocess.Popen(
             command,
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
             start_new_session=True,
-            env={**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"},
+            env={**inherited, "TERM": "xterm-256color", "COLORTERM": "truecolor"},
         )
         os.close(theirs)
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -61,14 +66,14 @@ class Terminal:
         with self._lock:
             return self._screen.buffer[row][column]
 
-    def wait_for(self, condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
+    def wait_for(self, condition: Callable[[], bool], timeout_s: float = PATIENCE_S) -> None:
         """Wait until the screen shows something; fails with the screen where it does not."""
         until_s = time.monotonic() + timeout_s
         while not condition():
             assert time.monotonic() < until_s, f"the screen does not show it:\n{self.text()}"
             time.sleep(0.05)
 
-    def interrupt(self, timeout_s: float = 10.0) -> int:
+    def interrupt(self, timeout_s: float = PATIENCE_S) -> int:
         """Ctrl-C; the exit status."""
         self._process.send_signal(signal.SIGINT)
         status = self._process.wait(timeout_s)
