@@ -204,8 +204,9 @@ class AlertFeed:
         self.end = max(self.end, page.last)
 
     async def _check_same(self) -> None:
+        end = self.end  # as of now: while the store answers, more may be stored and added here
         feed = await self.call(self._store.feed)
-        if feed.id != self.id or feed.last < self.end:
+        if feed.id != self.id or feed.last < end:
             raise StoreUnavailable("the alert store was replaced; reading its feed anew")
 
     def _add(self, events: Sequence[FeedEvent]) -> None:
