@@ -17,11 +17,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from statistics import linear_regression
 from typing import Any, Final
 
 from benchmarks.alert_parts import BATCH, Json
 from benchmarks.alert_report import Fan, Latency, Machine, Memory, Report, Settings, Sustained
+from benchmarks.memory import slope_mib_h
 from pipeline.errors import AlertServiceError
 
 _PATIENCE_S: Final = 120.0
@@ -211,9 +211,7 @@ class _Bench:
         self._seen(put)
         late = [place for place, moment in enumerate(at_s) if moment >= _MEMORY_AT * seconds]
         growth = {
-            name: linear_regression(
-                [at_s[place] / 3600 for place in late], [values[place] for place in late]
-            ).slope
+            name: slope_mib_h([(at_s[place], values[place]) for place in late])
             for name, values in rss.items()
         }
         return Memory(settings.rate, put, at_s, rss, growth)

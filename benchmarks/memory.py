@@ -23,12 +23,18 @@ class Growth:
     peak_mib: float
 
 
+def slope_mib_h(samples: Sequence[tuple[float, float]]) -> float:
+    """The straight line through ``samples``, (seconds, MiB): MiB an hour."""
+    return (
+        3600 * linear_regression([at_s for at_s, _ in samples], [mib for _, mib in samples]).slope
+    )
+
+
 def growth(samples: Sequence[tuple[float, float]]) -> Growth | None:
     """``samples``: (seconds, MiB), in order of time; None for too few to tell."""
     third = round(len(samples) * _SETTLED_SHARE)
     if len(samples) < _LEAST:
         return None
     sizes = [mib for _, mib in samples]
-    settled = samples[third:]
-    slope_mib_s, _ = linear_regression([at_s for at_s, _ in settled], [mib for _, mib in settled])
-    return Growth(median(sizes[:third]), median(sizes[-third:]), 3600 * slope_mib_s, max(sizes))
+    slope = slope_mib_h(samples[third:])
+    return Growth(median(sizes[:third]), median(sizes[-third:]), slope, max(sizes))

@@ -18,7 +18,7 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, TypedDict, Unpack
 
 import grpc
 import structlog
@@ -73,6 +73,18 @@ class FeedPlace:
 
     feed_id: str
     sequence: int
+
+
+class ListFilters(TypedDict, total=False):
+    """Which alerts are listed; what is left out, empty or 0: any."""
+
+    checkpoints: Sequence[str]
+    cameras: Sequence[str]
+    kinds: Sequence[MatchKind]
+    reviews: Sequence[ReviewState]
+    categories: Sequence[str]
+    max_priority: int
+    escalated_only: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -185,53 +197,21 @@ class CheckpointClient:
         response = self._ask(self._stub.ListCheckpoints, request)
         return [status_from_pb(status) for status in response.checkpoints]
 
-    def list(
-        self,
-        limit: int = 50,
-        *,
-        checkpoints: Sequence[str] = (),
-        cameras: Sequence[str] = (),
-        kinds: Sequence[MatchKind] = (),
-        reviews: Sequence[ReviewState] = (),
-        categories: Sequence[str] = (),
-        max_priority: int = 0,
-        escalated_only: bool = False,
-    ) -> list[Alert]:
+    def list(self, limit: int = 50, **wanted: Unpack[ListFilters]) -> list[Alert]:
         """The most recent alerts, each at its latest revision, most recent first."""
-        listed = self.snapshot(
-            limit,
-            checkpoints=checkpoints,
-            cameras=cameras,
-            kinds=kinds,
-            reviews=reviews,
-            categories=categories,
-            max_priority=max_priority,
-            escalated_only=escalated_only,
-        )
-        return [*listed.alerts]
+        return [*self.snapshot(limit, **wanted).alerts]
 
-    def snapshot(
-        self,
-        limit: int = 50,
-        *,
-        checkpoints: Sequence[str] = (),
-        cameras: Sequence[str] = (),
-        kinds: Sequence[MatchKind] = (),
-        reviews: Sequence[ReviewState] = (),
-        categories: Sequence[str] = (),
-        max_priority: int = 0,
-        escalated_only: bool = False,
-    ) -> Snapshot:
+    def snapshot(self, limit: int = 50, **wanted: Unpack[ListFilters]) -> Snapshot:
         """As ``list``, with the place in the feed from which to subscribe."""
         request = pb.ListAlertsRequest(
             page_size=limit,
-            checkpoints=checkpoints,
-            cameras=cameras,
-            kinds=[match_kind_to_pb(kind) for kind in kinds],
-            reviews=[review_state_to_pb(state) for state in reviews],
-            categories=categories,
-            max_priority=max_priority,
-            escalated_only=escalated_only,
+            checkpoints=wanted.get("checkpoints", ()),
+            cameras=wanted.get("cameras", ()),
+            kinds=[match_kind_to_pb(kind) for kind in wanted.get("kinds", ())],
+            reviews=[review_state_to_pb(state) for state in wanted.get("reviews", ())],
+            categories=wanted.get("categories", ()),
+            max_priority=wanted.get("max_priority", 0),
+            escalated_only=wanted.get("escalated_only", False),
         )
         alerts: list[Alert] = []
         place: FeedPlace | None = None
