@@ -34,7 +34,6 @@ NONE: Final = SavingSettings(
     light_decoding=False,
     key_frames=False,
     scale_planes=False,
-    keep_planes=False,
     skip_settled=False,
 )
 ROWS: Final[Mapping[str, SavingSettings]] = {
@@ -44,8 +43,6 @@ ROWS: Final[Mapping[str, SavingSettings]] = {
     "light_decoding": NONE.model_copy(update={"motion_gate": True, "light_decoding": True}),
     "key_frames": NONE.model_copy(update={"motion_gate": True, "key_frames": True}),
     "scale_planes": NONE.model_copy(update={"scale_planes": True}),
-    # no whole picture is needed where the small one is made of the planes
-    "keep_planes": NONE.model_copy(update={"scale_planes": True, "keep_planes": True}),
     "skip_settled": NONE.model_copy(update={"skip_settled": True}),
     "all": SavingSettings(),
 }

@@ -88,8 +88,6 @@ def rectify(
     the reader saw in training. Parts outside the picture repeat its edge.
     """
     quad = np.asarray(corners, np.float32)
-    if not isinstance(image, np.ndarray):  # a decoder's planes: only this part becomes BGR
-        image, quad = _part_around(image, quad, 2 * max(margin) + 0.02)
     length = max(float(np.linalg.norm(quad[1] - quad[0])), float(np.linalg.norm(quad[2] - quad[3])))
     # a plate much larger than the target is sampled at twice the size, then averaged
     factor = 2 if length > 2.0 * size[0] else 1
@@ -112,21 +110,6 @@ def rectify(
     if factor > 1:
         flat = cv2.resize(flat, size, interpolation=cv2.INTER_AREA)
     return np.asarray(flat, np.uint8)
-
-
-def _part_around(image: ImageBgr, quad: Corners, share: float) -> tuple[ImageBgr, Corners]:
-    """The part of a picture around a plate, with ``share`` of its longer side on every side, and
-    the plate's corners in it."""
-    low, high = quad.min(axis=0), quad.max(axis=0)
-    more = share * float((high - low).max()) + 2.0
-    left, top = (max(int(value - more), 0) for value in low)
-    right, bottom = (
-        min(max(int(value + more) + 1, start + 1), edge)
-        for value, start, edge in zip(high, (left, top), image.shape[1::-1], strict=True)
-    )
-    left, top = min(left, right - 1), min(top, bottom - 1)
-    offset = np.array([left, top], np.float32)
-    return image[top:bottom, left:right], np.asarray(quad - offset, np.float32)
 
 
 def resize_plate(plate: ImageBgr, size: Size = PLATE_SIZE) -> ImageBgr:

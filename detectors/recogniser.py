@@ -27,7 +27,7 @@ from detectors.base import (
     View,
     ViewReader,
 )
-from detectors.colour import PIXELS, ColourNet
+from detectors.colour import PIXELS, SIDE, ColourNet
 from detectors.device.choice import choose_device
 from detectors.manifest import load_model
 from detectors.preprocess import PLATE_MARGIN, crop_box, rectify
@@ -108,17 +108,19 @@ class Recogniser:
                 self.detector.detect(looked_at), images, looked_at, strict=True
             )
         ]
-        return self.complete(images, found, known)
+        return self.complete(images, found, known, small)
 
     def complete(
         self,
         images: Sequence[ImageBgr],
         found: Sequence[Detections],
         known: Known | None = None,
+        small: Sequence[ImageBgr | None] | None = None,
     ) -> list[Recognised]:
         """Read the plates that were found in ``images``, and tell the colours of the vehicles.
 
         ``known`` says what a plate's reading is where that is known already: it is not read.
+        ``small``: the same pictures smaller, where they have been made; enough for most colours.
         """
         before = [
             [known(index, plate) if known else None for plate in detections.plates]
@@ -132,8 +134,10 @@ class Recogniser:
         ]
         fresh = iter(self.read(plates))
         vehicles = [
-            (image, vehicle.box)
-            for image, detections in zip(images, found, strict=True)
+            _for_colour(image, less, vehicle.box)
+            for image, less, detections in zip(
+                images, small or [None] * len(images), found, strict=True
+            )
             for vehicle in detections.vehicles
         ]
         colours = iter(self.colours(vehicles))
@@ -209,6 +213,16 @@ def enlarged(found: Detections, image: ImageBgr, small: ImageBgr) -> Detections:
             for one in found.vehicles
         ),
     )
+
+
+def _for_colour(image: ImageBgr, small: ImageBgr | None, box: Box) -> tuple[ImageBgr, Box]:
+    """The smaller picture, where the vehicle in ``box`` (of ``image``) is large enough in it; and
+    the vehicle's box there."""
+    if small is None:
+        return image, box
+    x, y = small.shape[1] / image.shape[1], small.shape[0] / image.shape[0]
+    less = (box[0] * x, box[1] * y, box[2] * x, box[3] * y)
+    return (small, less) if min(less[2] - less[0], less[3] - less[1]) >= SIDE else (image, box)
 
 
 def _outline(image: ImageBgr) -> Corners:

@@ -45,8 +45,6 @@ class Attention:
     ) -> None:
         self.small_side = detector_side if savings.scale_planes else None
         """Longer side of the small picture that is to be made from the planes; None: none."""
-        self.keeps_planes = savings.keep_planes
-        """Whether a picture that a small one was made of stays as it was decoded."""
         self._savings = savings
         self._standing_s = min(REFRESH_S, close_after_s / _REFRESHES)
         self._gate = MotionGate()

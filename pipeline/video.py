@@ -28,7 +28,6 @@ from pipeline.keyframes import KeyFrames, Packet
 from pipeline.lag import StreamLag
 from pipeline.media import Decoder, EndOfMedia, Sample
 from pipeline.motion import Luma
-from pipeline.planes import planar
 from pipeline.sampling import MediaClock, Sampler
 from pipeline.types import ImageBgr
 
@@ -227,12 +226,8 @@ class VideoSource:
         attention = self._attention
         if attention is not None and not attention.wants(_luma(frame), media_s):
             return None
-        if attention is None:
-            return Sample(media_s, self._bgr(frame), None, arrived_s)
-        small, image = self._scaled(frame, attention.small_side), None
-        if small is not None and attention.keeps_planes and self._decoder is None:
-            image = cast(ImageBgr | None, planar(frame))
-        return Sample(media_s, self._bgr(frame) if image is None else image, small, arrived_s)
+        small = self._scaled(frame, attention.small_side) if attention is not None else None
+        return Sample(media_s, self._bgr(frame), small, arrived_s)
 
     def _bgr(self, frame: VideoFrame) -> ImageBgr:
         if self._decoder is not None:

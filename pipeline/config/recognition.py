@@ -29,8 +29,7 @@ class SavingSettings(Settings):
     ``key_frames``: while a lane is empty, key frames alone are decoded, where a stream has one at
     least every 2.5 s. A vehicle that is in view at none of them is not seen: off unless asked for.
     ``scale_planes``: the detector's small picture is made from the decoder's planes, not from the
-    full BGR picture. ``keep_planes``: then the picture itself stays as it was decoded, and only the
-    parts that somebody looks at become BGR: half the memory, about the same time.
+    full BGR picture.
     ``skip_settled``: a vehicle's plate is not read again once its reading is beyond doubt.
     """
 
@@ -38,7 +37,6 @@ class SavingSettings(Settings):
     light_decoding: bool = True
     key_frames: bool = False
     scale_planes: bool = True
-    keep_planes: bool = False
     skip_settled: bool = True
 
 

@@ -83,14 +83,13 @@ def test_h265_cameras_are_served_by_rtsp(tmp_path: Path) -> None:
 
 
 def test_savings_are_switched_off_by_name(tmp_path: Path) -> None:
-    off = ("--off", "motion_gate", "--off", "skip_settled", "--on", "keep_planes")
+    off = ("--off", "motion_gate", "--off", "skip_settled", "--on", "key_frames")
     one = measured(tmp_path, "--cameras", "1", "--seconds", "2", *off)
     assert one["savings"] == {
         "motion_gate": False,
         "light_decoding": True,
-        "key_frames": False,
+        "key_frames": True,
         "scale_planes": True,
-        "keep_planes": True,
         "skip_settled": False,
     }
     assert one["still_fps"] == 0

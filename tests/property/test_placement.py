@@ -84,7 +84,8 @@ def test_where_a_node_is_lost_the_others_keep_what_they_have(cameras: dict, node
     load = loads(cameras, dict.fromkeys(names[1:], 4.0), after)
     mean = sum(cameras.values()) / (4.0 * (nodes - 1))
     kept = all(after[camera] == at for camera, at in before.items() if at != "A")
-    assert kept or max(load.values()) <= 2 * mean + 1e-6  # moved only for balance
+    heaviest = max(cameras.values(), default=0.0) / 4.0  # no move makes a node less full than that
+    assert kept or max(load.values()) <= max(2 * mean, heaviest) + 1e-6  # moved only for balance
 
 
 @settings(max_examples=60)
