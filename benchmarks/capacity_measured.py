@@ -10,7 +10,7 @@ from typing import Any, Final
 from benchmarks.capacity import Point
 from pipeline.errors import InputError
 
-_KINDS: Final = ("throughput", "throughput_rtsp", "soak")
+_KINDS: Final = ("throughput", "throughput_rtsp", "long")
 
 
 def read_points(path: Path) -> list[Point]:

@@ -24,7 +24,7 @@ from pipeline.config import SavingSettings
 from pipeline.media import EndOfMedia, Sample
 from pipeline.source import open_source
 
-_SAMPLES = 48
+_SAMPLES = 24
 _READ_BATCH = 16
 
 

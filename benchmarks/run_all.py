@@ -30,21 +30,24 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is measured: cameras of each step, seconds of a step, and clips by name."""
+    """How much is measured: cameras with the first clip and with each of the others, seconds of a
+    step, and clips by name."""
 
     cameras: tuple[int, ...]
+    cameras_of_others: tuple[int, ...]
     seconds: int
     names: tuple[str, ...]
     savings: tuple[str, ...]
     match_entries: int
-    soak_s: int
+    long_s: int
 
 
 PLANS: Final = {
-    "quick": Plan((1, 4, 12), 15, ("busy_h264", "quiet_h264"), ("quiet_h264",), 100_000, 0),
+    "quick": Plan((1, 4, 12), (4,), 15, ("busy_h264", "quiet_h264"), ("quiet_h264",), 100_000, 20),
     "full": Plan(
-        (1, 2, 4, 6, 8, 10, 12, 16, 24),
-        60,
+        (1, 2, 4, 6, 8, 12, 16, 24),
+        (2, 6, 12),
+        40,
         ("busy_h264", "quiet_h264", "busy_h265", "quiet_h265"),
         ("quiet_h264", "quiet_h265", "layers_h264", "busy_h264"),
         1_000_000,
@@ -75,7 +78,7 @@ def steps(plan: Plan, folder: Path, extra: Sequence[Path], accuracy: Path | None
 
     played = [folder / "clips" / f"{name}.mp4" for name in plan.names] + list(extra)
     replayed = [folder / "clips" / f"{name}.mp4" for name in plan.savings] + list(extra)
-    first, seconds, middle = played[0], plan.seconds, plan.cameras[len(plan.cameras) // 2]
+    first, seconds, middle = played[0], plan.seconds, plan.cameras[(len(plan.cameras) - 1) // 2]
     limit_s = 3.0 * seconds + 180
     found = [
         step(
@@ -86,7 +89,7 @@ def steps(plan: Plan, folder: Path, extra: Sequence[Path], accuracy: Path | None
             *load(source, count, seconds),
         )
         for source in played
-        for count in plan.cameras
+        for count in (plan.cameras if source == first else plan.cameras_of_others)
     ]
     found += [
         step("latency", f"{first.stem}, {count}", limit_s, "latency", *load(first, count, seconds))
@@ -98,9 +101,8 @@ def steps(plan: Plan, folder: Path, extra: Sequence[Path], accuracy: Path | None
     found += [
         step("savings", source.stem, 900, "savings", "--source", source) for source in replayed
     ]
-    if plan.soak_s:
-        soak = ("throughput", *load(first, middle, plan.soak_s), "--out", folder / "soak")
-        found.append(step("soak", first.stem, 3.0 * plan.soak_s + 180, *soak))
+    long = ("throughput", *load(first, middle, plan.long_s), "--profile", "--out", folder / "long")
+    found.append(step("long", first.stem, 3.0 * plan.long_s + 180, *long))
     entries = plan.match_entries
     found.append(step("match", f"{entries} entries", 900, "match", "--entries", entries))
     found.append(step("alerts", "loopback", 900, "alerts", "--seconds", min(seconds, 30)))

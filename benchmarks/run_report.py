@@ -1,11 +1,13 @@
-"""The results of all benchmarks for people: Markdown, and plots over the number of cameras."""
+"""The results of all benchmarks for people: Markdown, with the plots that belong to it."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from benchmarks import run_plots
 
 Json = dict[str, Any]
 
@@ -19,7 +21,7 @@ PEERS = (
 
 def write(results: Json, folder: Path) -> None:
     """Write ``results.md`` and, where matplotlib is installed, the plots that it shows."""
-    plots = _plots(_by_clip(results["records"]), folder)
+    plots = run_plots.write(by_clip(results["records"]), folder)
     (folder / "results.md").write_text(markdown(results, plots), encoding="utf-8")
 
 
@@ -58,7 +60,7 @@ def carried(records: Sequence[Json]) -> dict[str, Json]:
     sampled frames, and, where the truth is known, no passage.
     """
     best: dict[str, Json] = {}
-    for clip, found in _by_clip(records).items():
+    for clip, found in by_clip(records).items():
         for one in found:
             sampled = one["seconds"] * (one["recognised_fps"] + one["still_fps"])
             lost = sum(one["dropped"].values())
@@ -165,23 +167,119 @@ def _savings(records: Sequence[Json]) -> list[str]:
     return _table(headings, rows)
 
 
-def _as_json(records: Sequence[Json]) -> list[str]:
+def _long(records: Sequence[Json]) -> list[str]:
+    lines = _throughput(records)
+    for record in records:
+        one = record["result"]
+        if one["memory"] is not None:
+            lines += ["", "![memory](long/memory.png)", ""]
+            lines += _figures(
+                f"Memory of {one['cameras']} cameras, MiB",
+                {
+                    "first third, median": one["memory"]["first_third_mib"],
+                    "last third, median": one["memory"]["last_third_mib"],
+                    "peak": one["memory"]["peak_mib"],
+                    "slope after the first third, an hour": one["memory"]["slope_mib_h"],
+                },
+            )
+        if one["profile"] is not None:
+            lines += ["", "![profile](long/profile.png)", ""]
+            parts = {part: f"{share:.1%}" for part, share in one["profile"].items()}
+            lines += _figures("Where the processor time goes", parts)
+    return lines
+
+
+def _match(records: Sequence[Json]) -> list[str]:
+    lines = []
+    for record in records:
+        one = record["result"]
+        rows = [
+            [
+                f"{speed['plates']:,}",
+                f"{speed['passages_per_s']:,.0f}",
+                f"{speed['doubtful_per_s']:,.0f}",
+                speed["cpu_us"],
+                f"{speed['single_ms']['p50']} / {speed['single_ms']['p99']}",
+            ]
+            for speed in one["speeds"]
+        ]
+        lines += [
+            f"{one['entries']:,} entries, {one['patterns']:,} patterns of {one['masks']} masks, "
+            f"Redis {one['redis']}; {one['bytes_per_entry']} bytes an entry, "
+            f"loaded in {one['load_s']} s.",
+            "",
+            *_table(
+                [
+                    "different plates",
+                    "passages/s",
+                    "doubtful ones/s",
+                    "CPU us each",
+                    "one alone ms, p50 / p99",
+                ],
+                rows,
+            ),
+        ]
+    return lines
+
+
+def _alerts(records: Sequence[Json]) -> list[str]:
+    lines = []
+    for record in records:
+        one = record["result"]
+        latency, sustained, fan = one["latency"], one["sustained"], one["fan"]
+        lines += _figures(
+            f"Alerts, {record['name']}, {one['machine']['store']}",
+            {
+                f"camera's hit to subscriber at {latency['rate']:.0f} hits/s with "
+                f"{latency['picture_bytes'] / 1000:.0f} KB, ms p50 / p99": "{p50} / {p99}".format(
+                    **latency["ms"]
+                ),
+                "hits/s that one service takes": f"{sustained['hits_per_s']:,}",
+                f"alerts to {fan['subscribers']} subscribers, missing": f"{fan['alerts']:,}, "
+                f"{fan['missing']}",
+                "ms to the last of them, p50 / p99": "{p50} / {p99}".format(**fan["ms"]),
+            },
+        )
+    return lines
+
+
+def _accuracy(records: Sequence[Json]) -> list[str]:
+    lines = []
+    for record in records:
+        one = record["result"]
+        shares = {name: one[name] for name in ("found", "read", "class", "characters")}
+        lines += _figures(
+            f"{one['source']}, {one['pictures']} pictures, {one['plates']} plates",
+            {
+                name: f"{share['count']} of {share['of']}, {share['share']:.1%}"
+                for name, share in shares.items()
+                if share is not None and share["of"]
+            },
+        )
+    return lines
+
+
+def _gpu(records: Sequence[Json]) -> list[str]:
     return [
-        f"- {record['name']}: see `parts/{record['kind']}_…json`: "
-        + ", ".join(f"{key} {value}" for key, value in _numbers(record["result"]))
+        line
         for record in records
+        for line in _figures(record["name"], dict(_numbers(record["result"])))
     ]
 
 
+def _figures(title: str, figures: Mapping[str, Any]) -> list[str]:
+    return _table([title, ""], list(figures.items()))
+
+
 def _numbers(result: Json, prefix: str = "") -> list[tuple[str, Any]]:
-    """The leading figures of a result, by their path."""
+    """All figures of a result, by their path."""
     found: list[tuple[str, Any]] = []
     for key, value in result.items():
         if isinstance(value, dict):
-            found += _numbers(value, f"{prefix}{key}.")
+            found += _numbers(value, f"{prefix}{key}, ")
         elif isinstance(value, int | float) and not isinstance(value, bool):
-            found.append((f"{prefix}{key}", value))
-    return found[:16]
+            found.append((f"{prefix}{key}".replace("_", " "), value))
+    return found
 
 
 _TABLES: tuple[tuple[str, str, Callable[[Sequence[Json]], list[str]]], ...] = (
@@ -189,11 +287,11 @@ _TABLES: tuple[tuple[str, str, Callable[[Sequence[Json]], list[str]]], ...] = (
     ("throughput_rtsp", "Throughput, by RTSP", _throughput),
     ("latency", "Camera to hit, ms, p50 / p95", _latency),
     ("savings", "Savings", _savings),
-    ("soak", "A long run", _throughput),
-    ("match", "Matching", _as_json),
-    ("alerts", "Alerts", _as_json),
-    ("gpu", "GPU", _as_json),
-    ("accuracy", "Accuracy", _as_json),
+    ("long", "A longer run", _long),
+    ("match", "Matching", _match),
+    ("alerts", "Alerts", _alerts),
+    ("gpu", "GPU", _gpu),
+    ("accuracy", "Accuracy", _accuracy),
 )
 
 
@@ -206,7 +304,7 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
     return ["| " + " | ".join(str(cell) for cell in line) + " |" for line in lines]
 
 
-def _by_clip(records: Sequence[Json]) -> dict[str, list[Json]]:
+def by_clip(records: Sequence[Json]) -> dict[str, list[Json]]:
     """Throughput results of each clip, by the number of cameras."""
     clips: dict[str, list[Json]] = defaultdict(list)
     for record in records:
@@ -215,53 +313,3 @@ def _by_clip(records: Sequence[Json]) -> dict[str, list[Json]]:
     return {
         clip: sorted(found, key=lambda one: int(one["cameras"])) for clip, found in clips.items()
     }
-
-
-def _plots(clips: dict[str, list[Json]], folder: Path) -> list[str]:
-    """Plots of throughput and latency over the number of cameras; their names."""
-    if not clips:
-        return []
-    try:
-        import matplotlib
-    except ImportError:
-        return []
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(1, 2, figsize=(11, 4))
-    for clip, found in clips.items():
-        cameras = [one["cameras"] for one in found]
-        axes[0].plot(cameras, [one["decoded_fps"] for one in found], marker="o", label=clip)
-        axes[1].plot(cameras, [one["recognised_fps"] for one in found], marker="o", label=clip)
-    longest = max(clips.values(), key=len)
-    sent = [one["expected_fps"] for one in longest]
-    axes[0].plot([one["cameras"] for one in longest], sent, "k:", label="sent by the cameras")
-    for axis, title in zip(
-        axes, ("frames decoded a second", "frames recognised a second"), strict=True
-    ):
-        axis.set(xlabel="cameras", title=title, ylim=(0, None))
-        axis.grid(alpha=0.3)
-        axis.legend(fontsize=8)
-    figure.tight_layout()
-    figure.savefig(folder / "throughput.png", dpi=120)
-    pyplot.close(figure)
-
-    figure, axis = pyplot.subplots(figsize=(7, 4))
-    for number, (clip, found) in enumerate(clips.items()):
-        for place, style in (("p50", "--"), ("p95", "-")):
-            known = [one for one in found if one["frame_ms"][place] is not None]
-            axis.plot(
-                [one["cameras"] for one in known],
-                [one["frame_ms"][place] for one in known],
-                style,
-                color=f"C{number}",
-                marker="o",
-                label=f"{clip}, {place}",
-            )
-    axis.set(xlabel="cameras", title="frame to reads, ms", ylim=(0, None))
-    axis.grid(alpha=0.3)
-    axis.legend(fontsize=8)
-    figure.tight_layout()
-    figure.savefig(folder / "latency.png", dpi=120)
-    pyplot.close(figure)
-    return ["throughput.png", "latency.png"]

@@ -22,6 +22,8 @@ Every figure is of the measured time, after a warm-up:
 - ``cpu_threads``: of that processor time, what the threads took that decode (``cameras``),
   recognise, deliver and serve alerts, this benchmark itself (``bench``), the ``rest`` of Python's,
   and ``native`` ones, which run the networks.
+- ``profile``: the same by part of the pipeline, where that was asked for; it is taken after the
+  measured time, which it would disturb.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import ceilings, memory
+from benchmarks import ceilings, memory, profile
 from benchmarks.measuring import Cpu, Machine, Progress, ThreadCpu, quantiles_ms, rss_mib
 from benchmarks.playing import Clip, Observer, found, settings_for, sources
 from benchmarks.savings import truth_of
@@ -52,6 +54,7 @@ _MOST_TICKS: Final = 1800
 _START_S: Final = 30.0
 _CEILING_SHARE: Final = 0.15
 _CEILING_S: Final = (1.0, 6.0)
+_PROFILE_S: Final = 20.0
 _THREADS: Final = {
     "camera-": "cameras",
     "recognition": "recognition",
@@ -75,6 +78,7 @@ class Settings:
     warm_s: float = 5.0
     savings: SavingSettings = field(default_factory=SavingSettings)
     recognition: RecognitionSettings = field(default_factory=RecognitionSettings)
+    profile: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +120,12 @@ class Report:
     ceiling: ceilings.Ceilings
     series: tuple[Moment, ...]
     growth: memory.Growth | None
+    stacks: profile.Stacks | None
+
+    @property
+    def profile(self) -> dict[str, float] | None:
+        """Share of the processor time of each part, greatest first; None: not asked for."""
+        return None if self.stacks is None else profile.parts(self.stacks, self.cpu_threads)
 
     @property
     def efficiency(self) -> float:
@@ -127,10 +137,12 @@ def measure(settings: Settings, progress: Progress) -> Report:
     """Play, measure, then measure the ceilings.
 
     Raises:
-        InputError: the clip cannot be played, or there is no RTSP server.
+        InputError: the clip cannot be played, there is no RTSP server, or nothing to profile with.
         ConfigError, WeightsError, StoreUnavailable: the pipeline cannot start.
     """
     clip = Clip.of(settings.source)
+    if settings.profile:
+        profile.check()
     machine = Machine.here()
     with (
         tempfile.TemporaryDirectory(prefix="checkpoint-bench-") as folder,
@@ -166,6 +178,7 @@ class _Run:
     series: tuple[Moment, ...]
     ran_s: float
     cameras: tuple[str, ...]
+    stacks: profile.Stacks | None
 
 
 def _play(
@@ -202,6 +215,10 @@ def _play(
             observer.measuring = False
         series.append(_moment(passed_s, runtime))
         after, dropped_after = _counts(runtime.cameras())
+        stacks = None
+        if settings.profile:
+            progress("profile", 0.0)
+            stacks = profile.record(min(_PROFILE_S, settings.seconds))
         ran_s = time.monotonic() - began_s
         with suppress(ShutdownError):  # overloaded: what still waited is not measured
             runtime.stop()
@@ -209,7 +226,16 @@ def _play(
     after.subtract(before)
     dropped_after.subtract(dropped_before)
     return _Run(
-        passed_s, after, dropped_after, observer, cpu_s, cpu_threads, tuple(series), ran_s, names
+        passed_s,
+        after,
+        dropped_after,
+        observer,
+        cpu_s,
+        cpu_threads,
+        tuple(series),
+        ran_s,
+        names,
+        stacks,
     )
 
 
@@ -293,6 +319,7 @@ def _report(
         ceiling=ceiling,
         series=run.series,
         growth=memory.growth([(one.at_s, one.rss_mib) for one in run.series]),
+        stacks=run.stacks,
     )
 
 
@@ -338,6 +365,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "cpu_shares": report.cpu_shares | {"other": 1 - report.efficiency},
         "efficiency": report.efficiency,
         "cpu_threads": report.cpu_threads,
+        "profile": report.profile,
         "savings": settings.savings.model_dump(),
         "machine": {
             "cpu": report.machine.cpu,

@@ -1,8 +1,9 @@
-"""A throughput report on disk: JSON, and a plot of memory and queues over the run."""
+"""A throughput report on disk: JSON, plots of memory and queues over the run, and its profile."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,18 @@ from benchmarks.throughput import Report
 
 
 def write(report: Report, record: dict[str, Any], folder: Path) -> None:
-    """Write ``throughput.json`` and, where matplotlib is installed, ``memory.png``."""
+    """Write ``throughput.json`` and, where matplotlib is installed, ``memory.png``.
+
+    With a profile also ``profile.png`` and ``stacks.txt``, which flame graph viewers take
+    (speedscope, flamegraph.pl).
+    """
     folder.mkdir(parents=True, exist_ok=True)
     series = [asdict(moment) for moment in report.series]
     text = json.dumps(record | {"series": series}, ensure_ascii=False, indent=1)
     (folder / "throughput.json").write_text(text + "\n", encoding="utf-8")
+    if report.stacks is not None:
+        lines = [f"{stack} {count}" for stack, count in sorted(report.stacks.items())]
+        (folder / "stacks.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     try:
         import matplotlib
     except ImportError:
@@ -40,4 +48,20 @@ def write(report: Report, record: dict[str, Any], folder: Path) -> None:
     figure.suptitle(title)
     figure.tight_layout()
     figure.savefig(folder / "memory.png", dpi=120)
+    pyplot.close(figure)
+    if report.profile is not None:
+        _plot_profile(report.profile, folder / "profile.png")
+
+
+def _plot_profile(parts: Mapping[str, float], path: Path) -> None:
+    from matplotlib import pyplot
+
+    names = list(parts)[::-1]
+    figure, axes = pyplot.subplots(figsize=(8, 0.8 + 0.28 * len(names)))
+    bars = axes.barh(names, [100 * parts[name] for name in names])
+    axes.bar_label(bars, fmt="%.1f", padding=3)
+    axes.set_xlabel("share of the processor time, %")
+    axes.margins(x=0.1)
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
     pyplot.close(figure)

@@ -59,8 +59,12 @@ def throughput(
     device: Annotated[
         str, typer.Option(help="Where recognition runs: cpu, cuda or auto, as in the settings.")
     ] = "auto",
+    profile: Annotated[
+        bool,
+        typer.Option("--profile", help="Also say where the processor time goes, with py-spy."),
+    ] = False,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for throughput.json and a plot of memory.")
+        Path | None, typer.Option(help="Folder for throughput.json, plots and the profile.")
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object on stdout instead of tables.")
@@ -84,6 +88,7 @@ def throughput(
         rtsp=rtsp,
         savings=_chosen(on or [], off or []),
         recognition=RecognitionSettings(threads=threads, device=device),
+        profile=profile,
     )
     with progress_bar() as progress:
         report = bench.measure(settings, progress)
@@ -172,6 +177,17 @@ def _print(report: bench.Report, console: Console) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    if report.profile is not None:
+        _print_profile(report, console)
+
+
+def _print_profile(report: bench.Report, console: Console) -> None:
+    table = Table(title="Where it goes", title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("part")
+    table.add_column("share of CPU time", justify="right")
+    for part, share in (report.profile or {}).items():
+        table.add_row(part, f"{share:.1%}")
+    console.print(table)
 
 
 def _growth(report: bench.Report) -> str:

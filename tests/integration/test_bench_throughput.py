@@ -37,7 +37,7 @@ def measured(tmp_path: Path, *arguments: str) -> dict:
 
 
 def test_two_cameras_are_measured_beside_their_ceilings(tmp_path: Path) -> None:
-    one = measured(tmp_path, "--cameras", "2", "--seconds", "6", "--out", "report")
+    one = measured(tmp_path, "--cameras", "2", "--seconds", "6", "--out", "report", "--profile")
     assert one.keys() >= CONTRACT
     assert (one["cameras"], one["device"]) == (2, "cpu")
     assert one["seconds"] == pytest.approx(6, abs=2)
@@ -54,6 +54,10 @@ def test_two_cameras_are_measured_beside_their_ceilings(tmp_path: Path) -> None:
     threads = one["cpu_threads"]
     assert sum(threads.values()) == pytest.approx(1, abs=0.01)
     assert min(threads["cameras"], threads["recognition"], threads["native"]) > 0.01
+    profile = one["profile"]
+    assert sum(profile.values()) == pytest.approx(1, abs=0.01)
+    assert min(profile["decoding"], profile["networks"]) > 0.05
+    assert (tmp_path / "report" / "stacks.txt").stat().st_size > 0
     assert 0.5 < one["fairness"] <= 1
     assert one["memory"]["peak_mib"] >= one["memory"]["last_third_mib"] > 50
     assert 0 <= one["right"] <= one["shown"]
@@ -153,7 +157,7 @@ def test_what_fails_is_not_measured_and_the_rest_is(tmp_path: Path) -> None:
 
     good = run_all.Step("match", "good", (sys.executable, "-c", "print('{\"a\": 1}')"), 60)
     bad = run_all.Step("alerts", "bad", (sys.executable, "-c", "raise SystemExit('no luck')"), 60)
-    slow = run_all.Step("soak", "slow", (sys.executable, "-c", "import time; time.sleep(60)"), 0.5)
+    slow = run_all.Step("long", "slow", (sys.executable, "-c", "import time; time.sleep(60)"), 0.5)
     records = [run_all.run(step, tmp_path) for step in (good, bad, slow)]
     assert records[0]["result"] == {"a": 1}
     assert records[1]["not_measured"] == "no luck"

@@ -165,3 +165,71 @@ def test_the_report_says_what_was_not_measured(tmp_path: Path) -> None:
     assert "## Savings\n\nnot measured" in text
     assert "![throughput](throughput.png)" in text
     assert (tmp_path / "latency.png").stat().st_size > 1000
+
+
+def test_the_report_has_a_table_for_each_benchmark(tmp_path: Path) -> None:
+    machine = {
+        "cpu": "a processor",
+        "cores": 2,
+        "memory_gib": 8.0,
+        "load": 0.1,
+        "commit": "abc",
+        "measured_at": "2026-01-01T00:00:00+00:00",
+    }
+    memory = {"first_third_mib": 700.0, "last_third_mib": 701.0}
+    memory |= {"peak_mib": 720.0, "slope_mib_h": 0.5}
+    profile = {"networks": 0.46, "decoding": 0.375}
+    ms = {"p50": 4.1, "p99": 5.2}
+    speed = {
+        "plates": 10_000,
+        "passages_per_s": 33_000.4,
+        "doubtful_per_s": 20_000.0,
+        "cpu_us": 25.8,
+        "single_ms": {"p50": 0.2, "p99": 2.8, "max": 8.0},
+    }
+    match = {
+        "entries": 1_000_000,
+        "patterns": 10_000,
+        "masks": 200,
+        "speeds": [speed],
+        "redis": "7.0.15",
+        "bytes_per_entry": 697.8,
+        "load_s": 40.1,
+    }
+    alerts = {
+        "machine": {"store": "Redis 7.0.15"},
+        "latency": {"rate": 200.0, "picture_bytes": 50_000, "ms": ms},
+        "sustained": {"hits_per_s": 2447.0},
+        "fan": {"subscribers": 500, "alerts": 12_500, "missing": 0, "ms": ms},
+    }
+    accuracy = {
+        "source": "val",
+        "pictures": 230,
+        "plates": 264,
+        "found": {"count": 229, "of": 234, "share": 0.9786},
+        "read": {"count": 0, "of": 0, "share": None},
+        "class": None,
+        "characters": None,
+    }
+    gpu = {"measured": True, "detect_read": {"frames_per_s": 3100.0}}
+    found = {
+        "long": result(6) | {"memory": memory, "profile": profile},
+        "match": match,
+        "alerts": alerts,
+        "accuracy": accuracy,
+        "gpu": gpu,
+    }
+    records = [{"kind": kind, "name": "one", "result": one} for kind, one in found.items()]
+    text = run_report.markdown({"mode": "full", "machine": machine, "records": records})
+    for line in (
+        "| slope after the first third, an hour | 0.5 |",
+        "| networks | 46.0% |",
+        "| 10,000 | 33,000 | 20,000 | 25.8 | 0.2 / 2.8 |",
+        "| camera's hit to subscriber at 200 hits/s with 50 KB, ms p50 / p99 | 4.1 / 5.2 |",
+        "| alerts to 500 subscribers, missing | 12,500, 0 |",
+        "| found | 229 of 234, 97.9% |",
+        "| detect read, frames per s | 3100.0 |",
+        "![memory](long/memory.png)",
+    ):
+        assert line in text
+    assert "| read |" not in text
