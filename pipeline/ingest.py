@@ -39,6 +39,7 @@ from pipeline.errors import CheckpointError, InputError, SourceError, redact
 from pipeline.lag import StreamLag
 from pipeline.mailbox import Mailboxes
 from pipeline.media import Decoder
+from pipeline.pace import Pace
 from pipeline.source import EndOfMedia, Sample, Source, display_name, is_live, open_source
 from pipeline.types import Frame
 
@@ -46,7 +47,6 @@ __all__ = ["CameraState", "CameraStatus", "CameraWorker", "StopReason"]
 
 _log = structlog.get_logger(__name__)
 _POLL_S = 0.05
-_LATE_S = 3.0
 _OPEN_GRACE_S = 1.0
 
 
@@ -211,24 +211,22 @@ class CameraWorker:
     def _run_file(self) -> None:
         offset_s = 0.0
         source = self._opener()
-        started_s, started_at = self._clock.monotonic(), self._clock.now()
+        pace, started_at = Pace(self._clock, self._wait, self._attention), self._clock.now()
         while True:
             try:
                 while True:
-                    if self._pace and source.decoded:  # as from a camera: not before it is due
-                        due_s = offset_s + source.position_s + source.step_s
-                        started_s = self._keep_pace(started_s, due_s)
+                    if source.decoded:  # as from a camera: not before it is due
+                        self._keep(pace, offset_s + source.position_s + source.step_s)
                     sample = self._step(source)
                     position_s = offset_s + source.position_s
-                    if self._pace:
-                        started_s = self._keep_pace(started_s, position_s)
+                    self._keep(pace, position_s)
                     if sample is not None:
                         taken_s = offset_s + sample.media_s
                         moment = started_at + timedelta(seconds=taken_s)
                         arrived_s = self._clock.monotonic()
                         if self._pace:
                             moment = self._clock.now() - timedelta(seconds=position_s - taken_s)
-                            arrived_s = min(arrived_s, started_s + taken_s)
+                            arrived_s = min(arrived_s, pace.started_s + taken_s)
                         self._publish(sample, taken_s, moment, arrived_s, live=self._pace)
             except EndOfMedia:
                 if not self._loop:
@@ -238,17 +236,9 @@ class CameraWorker:
                 source.close()
             source = self._opener()
 
-    def _keep_pace(self, started_s: float, position_s: float) -> float:
-        """Wait until the frame at ``position_s`` is due; the start that holds from here on."""
-        now_s = self._clock.monotonic()
-        early_s = started_s + position_s - now_s
-        if self._attention is not None:
-            self._attention.late(-early_s, now_s)
-        if early_s > 0 and self._wait(early_s):
+    def _keep(self, pace: Pace, position_s: float) -> None:
+        if self._pace and pace.keep(position_s):
             raise _Stopped
-        if early_s < -_LATE_S:  # this machine cannot keep up: go on from here, without a burst
-            return started_s - early_s
-        return started_s
 
     def _stream(self, source: Source) -> None:
         """Publish a live source's frames until it ends, fails or stalls."""
