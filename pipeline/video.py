@@ -89,6 +89,7 @@ class VideoSource:
         if self._backlog:
             self._decode_or_count(self._backlog.popleft())
             return self._take(self._pending.popleft()) if self._pending else None
+        asked_s = time.monotonic()
         try:
             packet = next(self._packets)
         except StopIteration:
@@ -106,7 +107,7 @@ class VideoSource:
         if len(self._arrived_s) > _REMEMBERED_PACKETS:
             self._arrived_s.clear()
         now_s = self._arrived_s[packet.pts] = time.monotonic()
-        if not (self._leaves_out(packet, now_s) or self._keeps(packet)):
+        if not (self._leaves_out(packet, now_s, now_s - asked_s) or self._keeps(packet)):
             self._decode_or_count(packet)
         return self._take(self._pending.popleft()) if self._pending else None
 
@@ -115,7 +116,7 @@ class VideoSource:
         self._pending.clear()
         self._container.close()
 
-    def _leaves_out(self, packet: Packet, now_s: float) -> bool:
+    def _leaves_out(self, packet: Packet, now_s: float, waited_s: float) -> bool:
         """Whether a packet goes by undecoded: decoding is late, and it is no key frame.
 
         From there on none can be decoded before the next key frame; that one always is, so that a
@@ -126,7 +127,7 @@ class VideoSource:
             return False
         media_s = float(packet.pts * packet.time_base)
         if self._live:
-            attention.late(self._lag.at(now_s, media_s), now_s)
+            attention.late(self._lag.at(now_s, media_s, waited_s), now_s)
         if packet.is_keyframe:
             self._leaving_out = False
         elif attention.behind and not self._leaving_out:

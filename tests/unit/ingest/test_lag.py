@@ -40,6 +40,38 @@ def test_a_camera_that_begins_anew_is_no_lag() -> None:
     assert lag.at(100.08, 0.04) == pytest.approx(0, abs=1e-3)
 
 
+def run_of_a_stream(frames: int, busy_s: float, delay_s: list[float]) -> list[float]:
+    """Lag of each packet of a stream of 25 a second: one is there ``delay_s`` after its moment, in
+    turn, and keeps its reader busy for ``busy_s``."""
+    lag, found, free_s = StreamLag(), [], 0.0
+    for number in range(frames):
+        there_s = 0.04 * number + delay_s[min(number, len(delay_s) - 1)]
+        waited_s = max(there_s - free_s, 0.0)
+        now_s = max(there_s, free_s)
+        found.append(lag.at(now_s, 0.04 * number, waited_s))
+        free_s = now_s + busy_s
+    return found
+
+
+def test_a_stream_that_comes_later_from_now_on_is_no_lag() -> None:
+    later = run_of_a_stream(500, 0.004, [0.05] * 250 + [1.5])
+    assert max(later) < BEHIND_S
+    pauses = run_of_a_stream(
+        500, 0.004, [0.05] * 250 + [max(3.0 - 0.04 * n, 0.05) for n in range(250)]
+    )
+    assert max(pauses) < BEHIND_S
+
+
+def test_a_reader_that_is_too_slow_lags_by_what_it_is_late() -> None:
+    slow = run_of_a_stream(500, 0.05, [0.05])
+    assert slow[-1] == pytest.approx(500 * 0.01, abs=0.3)
+    assert slow[100] == pytest.approx(1.0, abs=0.3)
+
+
+def test_a_reader_that_keeps_up_has_no_lag_though_it_is_busy() -> None:
+    assert max(run_of_a_stream(500, 0.036, [0.05, 0.05, 0.2, 0.05])) < BEHIND_S
+
+
 def test_a_burst_after_a_hiccup_is_not_left_out() -> None:
     falling = Falling()
     late = [falling.behind(max(0.0, 3.0 - 0.1 * n), 10 + 0.01 * n) for n in range(40)]
