@@ -193,7 +193,7 @@ class _Replay:
         self.known += unread
         self.read += len(plates) - unread
         self.told += self._builder.update(Recognition(frame, plates, vehicles))
-        self._attention.tell(*self._builder.in_view(frame.media_s))
+        self._attention.tell(*self._builder.in_view(frame.media_s), frame.media_s)
         self.cpu_s["recognise"] += done_s - began_s
         self.cpu_s["passages"] += time.process_time() - done_s
 

@@ -8,6 +8,8 @@ Every figure is of the measured time, after a warm-up:
 - ``recognised_fps``: frames through detection, reading and tracking. ``still_fps``: sampled, and
   not looked at because nothing had moved.
 - ``dropped``: sampled frames that were lost, by cause.
+- ``overlooked_s``: for how long, all cameras together, a vehicle could come and go unseen because
+  of that: the times of a second or longer between two frames of a camera that were looked at.
 - ``latency_ms``: from a frame's arrival to the passage that it settled; from then on a hit can be
   matched. A frame of a file arrives when it is due, one of a stream when its last packet is there.
   ``frame_ms``: from arrival to the frame's reads, of every frame that was looked at.
@@ -104,6 +106,7 @@ class Report:
     recognised_fps: float
     skipped_fps: dict[str, float]
     dropped: dict[str, int]
+    overlooked_s: float
     passages: int
     unsettled: int
     shown: int | None
@@ -172,6 +175,7 @@ class _Run:
     seconds: float
     counts: Counter[str]
     dropped: Counter[str]
+    overlooked_s: float
     observer: Observer
     cpu_s: float
     cpu_threads: dict[str, float]
@@ -199,6 +203,7 @@ def _play(
             runtime.check()
             time.sleep(0.1)
         before, dropped_before = _counts(runtime.cameras())
+        overlooked_s = -_overlooked_s(runtime)
         with observer.lock:
             observer.measuring = True
         start_s, cpu, threads = time.monotonic(), Cpu(), ThreadCpu(_THREADS)
@@ -215,6 +220,7 @@ def _play(
             observer.measuring = False
         series.append(_moment(passed_s, runtime))
         after, dropped_after = _counts(runtime.cameras())
+        overlooked_s += _overlooked_s(runtime)
         stacks = None
         if settings.profile:
             progress("profile", 0.0)
@@ -229,6 +235,7 @@ def _play(
         passed_s,
         after,
         dropped_after,
+        overlooked_s,
         observer,
         cpu_s,
         cpu_threads,
@@ -256,6 +263,10 @@ def _counts(cameras: Sequence[CameraStatus]) -> tuple[Counter[str], Counter[str]
         counts.update(camera.skipped)
         dropped.update(camera.dropped)
     return counts, dropped
+
+
+def _overlooked_s(runtime: Runtime) -> float:
+    return sum(camera.overlooked_s for camera in runtime.cameras())
 
 
 def _moment(at_s: float, runtime: Runtime) -> Moment:
@@ -303,6 +314,7 @@ def _report(
         recognised_fps=len(observer.frames_s) / seconds,
         skipped_fps={name: run.counts[name] / seconds for name in (STILL, LIGHT)},
         dropped=dict(run.dropped),
+        overlooked_s=run.overlooked_s,
         passages=observer.new_passages,
         unsettled=observer.unsettled,
         shown=shown,
@@ -339,6 +351,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "recognised_fps": report.recognised_fps,
         "passages": report.passages,
         "dropped": report.dropped,
+        "overlooked_s": report.overlooked_s,
         "latency_ms": report.latency_ms,
         "cpu_cores": report.cpu_cores,
         "rss_mib": report.rss_mib,

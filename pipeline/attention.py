@@ -24,6 +24,9 @@ BEHIND = "behind"
 OVERLOAD = "overload"
 """Cause of a drop: this machine has more frames to recognise than it can. A sampled frame."""
 
+OVERLOOKED_S = 1.0
+"""Between two looks at a camera a vehicle may have come and gone, from this time on."""
+
 _EMPTY_S = 2.0  # a lane in which nothing has moved for so long is decoded lightly
 _REFRESHES = 3.0  # looks in the time after which a standing vehicle would count as gone
 _LEAST_SHARE = 0.05
@@ -50,12 +53,15 @@ class Attention:
         self._gate = MotionGate()
         self._lock = threading.Lock()
         self._skipped: Counter[str] = Counter()
-        self._overload = self._missed = 0
+        self._overload = self._missed = self._outdone = 0
         self._falling = Falling()
         self._behind = False
         self._vehicles = self._unsettled = 0
         self._share, self._credit = 1.0, 0.0
         self._now_s = 0.0
+        self._looked_s: float | None = None
+        self._lost_then = 0
+        self._overlooked_s = 0.0
 
     def restart(self) -> None:
         """The source is opened, anew perhaps."""
@@ -127,17 +133,24 @@ class Attention:
         with self._lock:
             self._missed += 1
 
-    def passed_on(self, waiting: int) -> None:
-        """A frame was put into the mailbox, where ``waiting`` older ones still were."""
+    def passed_on(self, waiting: int, outdone: int) -> None:
+        """A frame is put into the mailbox, where ``waiting`` older ones still are and ``outdone``
+        have been lost so far."""
         with self._lock:
+            self._outdone = outdone
             self._share = (
                 max(_LEAST_SHARE, self._share * _CUT) if waiting else min(1.0, self._share + _GAIN)
             )
 
-    def tell(self, vehicles: int, unsettled: int) -> None:
-        """What the latest recognised frame left in view. The recognition thread."""
+    def tell(self, vehicles: int, unsettled: int, media_s: float) -> None:
+        """What the latest recognised frame, at ``media_s``, left in view. Recognition's thread."""
         with self._lock:
             self._vehicles, self._unsettled = vehicles, unsettled
+            lost = self._overload + self._missed + self._outdone
+            gap_s = 0.0 if self._looked_s is None else media_s - self._looked_s
+            if gap_s >= OVERLOOKED_S and lost > self._lost_then:
+                self._overlooked_s += gap_s
+            self._looked_s, self._lost_then = media_s, lost
 
     @property
     def share(self) -> float:
@@ -155,6 +168,13 @@ class Attention:
         """Sampled frames left out though they may have been worth a look, by cause."""
         with self._lock:
             return {OVERLOAD: self._overload, BEHIND: self._missed}
+
+    @property
+    def overlooked_s(self) -> float:
+        """Seconds of the camera in which a vehicle may have come and gone because frames were lost:
+        the sum of all times between two looks that were ``OVERLOOKED_S`` or longer."""
+        with self._lock:
+            return self._overlooked_s
 
     def _fits(self) -> bool:
         """Let ``share`` of all frames through, evenly spaced."""
@@ -200,12 +220,12 @@ class Attentions:
                 self._of[camera.name] = made
             return self._of[camera.name]
 
-    def tell(self, camera: str, vehicles: int, unsettled: int) -> None:
+    def tell(self, camera: str, vehicles: int, unsettled: int, media_s: float) -> None:
         """See :meth:`Attention.tell`; nothing where the camera is gone."""
         with self._lock:
             attention = self._of.get(camera)
         if attention is not None:
-            attention.tell(vehicles, unsettled)
+            attention.tell(vehicles, unsettled, media_s)
 
     def forget(self, camera: str) -> None:
         """A camera is gone."""

@@ -74,6 +74,7 @@ class CameraStatus:
     left out because nothing was to be seen, ``still`` not looked at, ``light`` not decoded.
     ``fps``: frames decoded a second, of late. ``unchanged_s``: for how long the very same picture
     has come. ``latency_s``: from the arrival of the latest frame to its reads; None before one.
+    ``overlooked_s``: for how long a vehicle could come and go unseen because frames were lost.
     """
 
     camera: str
@@ -91,6 +92,7 @@ class CameraStatus:
     fps: float = 0.0
     unchanged_s: float = 0.0
     latency_s: float | None = None
+    overlooked_s: float = 0.0
     last_passage: Passage | None = None
     stop_reason: StopReason | None = None
 

@@ -79,6 +79,7 @@ class Tally:
     skipped: Mapping[str, int] = field(default_factory=dict)
     passages: int = 0
     hits: int = 0
+    overlooked_s: float = 0.0
 
     def __add__(self, other: Tally) -> Tally:
         return Tally(
@@ -88,6 +89,7 @@ class Tally:
             dict(Counter(self.skipped) + Counter(other.skipped)),
             self.passages + other.passages,
             self.hits + other.hits,
+            self.overlooked_s + other.overlooked_s,
         )
 
 

@@ -28,7 +28,8 @@ class Summary:
     """What a run amounted to.
 
     ``dropped`` counts frames that were lost, ``skipped`` those that were left out because nothing
-    was to be seen, by cause.
+    was to be seen, by cause. ``overlooked_s``: for how long, all cameras together, a vehicle could
+    come and go unseen because frames were lost.
     """
 
     decoded: int
@@ -38,6 +39,7 @@ class Summary:
     hits: int
     wall_s: float
     skipped: Mapping[str, int] = field(default_factory=dict)
+    overlooked_s: float = 0.0
 
 
 def line(event: Json) -> str:
@@ -206,6 +208,7 @@ def summary(record: Summary) -> Json:
             "dropped": dict(record.dropped),
             "skipped": dict(record.skipped),
         },
+        "overlooked_s": round(record.overlooked_s, 1),
         "passages": record.passages,
         "hits": record.hits,
         "wall_s": round(record.wall_s, 2),

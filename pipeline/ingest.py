@@ -159,6 +159,7 @@ class CameraWorker:
                 last_frame_age_s=age_s,
                 fps=self._rate.of(self._clock.monotonic()),
                 unchanged_s=self._unchanged_s,
+                overlooked_s=self._attention.overlooked_s if self._attention is not None else 0.0,
             )
 
     def _run_aside(self) -> None:
@@ -346,7 +347,8 @@ class CameraWorker:
             ready_s=self._clock.monotonic(),
         )
         if self._attention is not None and live:
-            self._attention.passed_on(self._mailboxes.depth(self.camera))
+            mailbox = self._mailboxes.counts(self.camera)
+            self._attention.passed_on(mailbox.inside, sum(mailbox.dropped.values()))
         self._sequence += 1
         self._media_s = media_s
         accepted = self._mailboxes.put(frame)

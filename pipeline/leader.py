@@ -215,6 +215,7 @@ class Leader:
             hits=self._hits.count,
             wall_s=self._clock.monotonic() - self._started_s,
             skipped=dict(tally.skipped),
+            overlooked_s=tally.overlooked_s,
         )
 
 

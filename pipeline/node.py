@@ -368,7 +368,12 @@ class _alone_in:  # noqa: N801 - a context manager
 
 
 def _tally_of(status: CameraStatus) -> Tally:
-    return Tally(status.decoded, 0, dict(status.dropped), dict(status.skipped))
+    return Tally(
+        status.decoded,
+        dropped=dict(status.dropped),
+        skipped=dict(status.skipped),
+        overlooked_s=status.overlooked_s,
+    )
 
 
 def _plain(status: CameraStatus) -> CameraStatus:

@@ -375,6 +375,7 @@ class Runtime:
             hits=recognition.hits.count if recognition else 0,
             wall_s=self._clock.monotonic() - self._started_s,
             skipped=dict(skipped),
+            overlooked_s=sum(camera.overlooked_s for camera in cameras),
         )
 
 

@@ -104,6 +104,7 @@ def camera_json(
         "last_error": camera.last_error,
         "last_frame_age_s": _rounded(camera.last_frame_age_s, 1),
         "unchanged_s": round(camera.unchanged_s, 1),
+        "overlooked_s": round(camera.overlooked_s, 1),
         "latency_ms": None if camera.latency_s is None else round(camera.latency_s * 1000),
         "last_passage": None
         if last is None

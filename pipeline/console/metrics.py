@@ -225,6 +225,10 @@ def _cameras(cameras: Sequence[CameraStatus]) -> Iterator[Metric]:
             "How often a stream came back.",
             {(one.camera,): one.reconnects for one in cameras},
         ),
+        "overlooked_seconds": (
+            "For how long a vehicle could come and go unseen because frames were lost.",
+            {(one.camera,): one.overlooked_s for one in cameras},
+        ),
     }
     for name, (what, values) in totals.items():
         yield _counter(f"checkpoint_camera_{name}", what, ("camera",), values)

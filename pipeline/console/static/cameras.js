@@ -104,6 +104,9 @@ function Tile({ camera, stale, every, now, t }) {
       ${skips.length > 0 &&
       html`<dt>${t("cameras.skipped")}</dt>
         <dd>${counted(skips, "cameras.skip", t)}</dd>`}
+      ${camera.overlooked_s > 0 &&
+      html`<dt>${t("cameras.overlooked")}</dt>
+        <dd class="tile__drops">${t("cameras.overlooked.why", { long: duration(camera.overlooked_s, t) })}</dd>`}
       <dt>${t("cameras.last_frame")}</dt>
       <dd>
         ${camera.last_frame_age_s === null

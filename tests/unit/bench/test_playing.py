@@ -119,6 +119,7 @@ def result(cameras: int) -> dict:
         "light_fps": 0.0,
         "seconds": 60.0,
         "dropped": {"stale": 0, "mailbox": 2},
+        "overlooked_s": 0.0,
         "shown": None,
         "right": None,
         "latency_ms": ms,

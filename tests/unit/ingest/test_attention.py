@@ -29,9 +29,9 @@ def test_a_still_road_is_looked_at_once_a_second_and_the_rest_is_counted() -> No
 def test_a_vehicle_that_is_not_read_yet_has_every_frame() -> None:
     attention = Attention(SavingSettings(), 1.2)
     play(attention, 20)
-    attention.tell(1, 1)
+    attention.tell(1, 1, 0.0)
     assert all(play(attention, 20, first=20))
-    attention.tell(1, 0)
+    attention.tell(1, 0, 0.0)
     assert not all(play(attention, 20, first=40))
 
 
@@ -40,7 +40,7 @@ def test_a_vehicle_that_is_not_read_yet_has_every_frame() -> None:
 def test_a_standing_vehicle_is_seen_before_it_would_count_as_gone(close_after_s: float) -> None:
     attention = Attention(SavingSettings(), close_after_s)
     play(attention, 20)
-    attention.tell(1, 0)
+    attention.tell(1, 0, 0.0)
     wanted = play(attention, 60, first=20)
     looks = np.flatnonzero(wanted) * 0.2
     assert np.diff(looks).max() < max(close_after_s, 0.2 + 1e-9)
@@ -62,9 +62,9 @@ def test_decoding_is_light_only_while_the_lane_is_empty() -> None:
     assert not attention.light
     play(attention, 20)
     assert attention.light
-    attention.tell(1, 0)
+    attention.tell(1, 0, 0.0)
     assert not attention.light
-    attention.tell(0, 0)
+    attention.tell(0, 0, 0.0)
     assert attention.light
     moved = ROAD.copy()
     moved[100:200, 100:250] = 250
@@ -84,7 +84,7 @@ def test_overload_thins_out_evenly_and_is_counted() -> None:
     for n in range(400):
         wanted.append(attention.wants(ROAD, 0.2 * n))
         if wanted[-1]:
-            attention.passed_on(1 if n % 2 else 0)  # every other frame finds one waiting
+            attention.passed_on(1 if n % 2 else 0, 0)  # every other frame finds one waiting
     assert attention.dropped[OVERLOAD] == wanted.count(False)
     assert 0.2 < attention.share < 0.7
     gaps = np.diff(np.flatnonzero(wanted[200:]))
@@ -95,12 +95,28 @@ def test_the_rate_comes_back_when_the_load_goes() -> None:
     attention = Attention(OFF, 1.2)
     for n in range(200):
         if attention.wants(ROAD, 0.2 * n):
-            attention.passed_on(2)
+            attention.passed_on(2, 0)
     assert attention.share == 0.05
     for n in range(200, 500):
         if attention.wants(ROAD, 0.2 * n):
-            attention.passed_on(0)
+            attention.passed_on(0, 0)
     assert attention.share == 1.0
+
+
+def test_time_in_which_a_vehicle_could_be_overlooked_is_counted() -> None:
+    attention = Attention(OFF, 1.2)
+    attention.tell(0, 0, 0.0)
+    attention.tell(0, 0, 5.0)  # nothing was lost: nothing was there to be looked at
+    assert attention.overlooked_s == 0
+    attention.missed()
+    attention.tell(0, 0, 5.8)  # lost, but too short a time for a vehicle to pass
+    assert attention.overlooked_s == 0
+    attention.passed_on(2, 1)  # a newer one took a frame's place in the mailbox
+    attention.tell(0, 0, 7.3)
+    assert attention.overlooked_s == 1.5
+    attention.passed_on(2, 1)
+    attention.tell(0, 0, 9.3)
+    assert attention.overlooked_s == 1.5
 
 
 @settings(deadline=None)
@@ -111,7 +127,7 @@ def test_every_frame_is_wanted_or_counted(waiting: list[int]) -> None:
     for n, depth in enumerate(waiting):
         if attention.wants(ROAD, 0.2 * n):
             wanted += 1
-            attention.passed_on(depth)
+            attention.passed_on(depth, 0)
     assert wanted + attention.dropped[OVERLOAD] + attention.skipped[STILL] == len(waiting)
     assert wanted >= 1
 
@@ -134,5 +150,5 @@ def test_a_camera_that_is_gone_can_be_told_of() -> None:
     first = attentions.of(camera)
     assert attentions.of(camera) is first
     attentions.forget("gate")
-    attentions.tell("gate", 1, 1)
+    attentions.tell("gate", 1, 1, 0.0)
     assert attentions.of(camera) is not first

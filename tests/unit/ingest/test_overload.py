@@ -73,7 +73,7 @@ def load(cameras: int, frame_s: float, *, at_once: bool) -> Outcome:
             clock.now_s, name = arrivals[index]
             index += 1
             if attentions[name].wants(None, clock.now_s):
-                attentions[name].passed_on(boxes.depth(name))
+                attentions[name].passed_on(boxes.depth(name), 0)
                 boxes.put(Frame(name, index, START, clock.now_s, clock.now_s, IMAGE, live=True))
         waiting = max(waiting, boxes.depth())
         clock.now_s = max(clock.now_s, free_s)

@@ -29,6 +29,8 @@ export default {
   "cameras.drop.shutdown": "shutdown",
   "cameras.drop.behind": "decoded too late",
   "cameras.drop.moved": "moved to another node",
+  "cameras.overlooked": "Overloaded",
+  "cameras.overlooked.why": "{long} in which a vehicle could pass unseen",
   "cameras.skipped": "Skipped",
   "cameras.skip.still": "nothing moved",
   "cameras.skip.light": "not decoded",

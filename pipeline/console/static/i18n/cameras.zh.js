@@ -29,6 +29,8 @@ export default {
   "cameras.drop.shutdown": "停机",
   "cameras.drop.behind": "解码过迟",
   "cameras.drop.moved": "转移到其他节点",
+  "cameras.overlooked": "过载",
+  "cameras.overlooked.why": "累计 {long} 内可能有车辆未被看到",
   "cameras.skipped": "略过",
   "cameras.skip.still": "静止画面",
   "cameras.skip.light": "未解码",
