@@ -35,6 +35,7 @@ NONE: Final = SavingSettings(
     key_frames=False,
     scale_planes=False,
     skip_settled=False,
+    ease_known=False,
 )
 ROWS: Final[Mapping[str, SavingSettings]] = {
     "none": NONE,
@@ -44,6 +45,8 @@ ROWS: Final[Mapping[str, SavingSettings]] = {
     "key_frames": NONE.model_copy(update={"motion_gate": True, "key_frames": True}),
     "scale_planes": NONE.model_copy(update={"scale_planes": True}),
     "skip_settled": NONE.model_copy(update={"skip_settled": True}),
+    # what need not be read is what is known
+    "ease_known": NONE.model_copy(update={"skip_settled": True, "ease_known": True}),
     "all": SavingSettings(),
 }
 """What is measured: without any saving, with each, and as it comes."""
@@ -193,7 +196,7 @@ class _Replay:
         self.known += unread
         self.read += len(plates) - unread
         self.told += self._builder.update(Recognition(frame, plates, vehicles))
-        self._attention.tell(*self._builder.in_view(frame.media_s), frame.media_s)
+        self._attention.tell(self._builder.in_view(frame.media_s), frame.media_s)
         self.cpu_s["recognise"] += done_s - began_s
         self.cpu_s["passages"] += time.process_time() - done_s
 

@@ -6,7 +6,7 @@ Every figure is of the measured time, after a warm-up:
 - ``decoded_fps``: frames decoded a second, all cameras together; ``expected_fps``: what the cameras
   sent. ``light_fps``: of those, left undecoded because the lane was empty.
 - ``recognised_fps``: frames through detection, reading and tracking. ``still_fps``: sampled, and
-  not looked at because nothing had moved.
+  not looked at because nothing had moved; ``known_fps``: because all in view was known.
 - ``dropped``: sampled frames that were lost, by cause.
 - ``overlooked_s``: for how long, all cameras together, a vehicle could come and go unseen because
   of that: the times of a second or longer between two frames of a camera that were looked at.
@@ -44,7 +44,7 @@ from benchmarks.measuring import Cpu, Machine, Progress, ThreadCpu, quantiles_ms
 from benchmarks.playing import Clip, Observer, found, settings_for, sources
 from benchmarks.savings import truth_of
 from detectors.recogniser import load_recogniser
-from pipeline.attention import LIGHT, STILL
+from pipeline.attention import KNOWN, LIGHT, STILL
 from pipeline.camera import CameraStatus
 from pipeline.config import RecognitionSettings, SavingSettings
 from pipeline.errors import ShutdownError
@@ -312,7 +312,7 @@ def _report(
         decoded_fps=run.counts["decoded"] / seconds,
         expected_fps=settings.cameras * clip.fps,
         recognised_fps=len(observer.frames_s) / seconds,
-        skipped_fps={name: run.counts[name] / seconds for name in (STILL, LIGHT)},
+        skipped_fps={name: run.counts[name] / seconds for name in (STILL, KNOWN, LIGHT)},
         dropped=dict(run.dropped),
         overlooked_s=run.overlooked_s,
         passages=observer.new_passages,
@@ -368,6 +368,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "expected_fps": report.expected_fps,
         "light_fps": report.skipped_fps[LIGHT],
         "still_fps": report.skipped_fps[STILL],
+        "known_fps": report.skipped_fps[KNOWN],
         "frame_ms": report.frame_ms,
         "camera_fps": report.camera_fps,
         "fairness": report.fairness,

@@ -13,9 +13,13 @@ from collections.abc import Mapping
 from pipeline.config import CameraSettings, SavingSettings
 from pipeline.lag import Falling
 from pipeline.motion import REFRESH_S, Luma, MotionGate, luma_grid
+from pipeline.types import Present
 
 STILL = "still"
 """Cause: nothing had moved since the last frame that was looked at. A sampled frame."""
+KNOWN = "known"
+"""Cause: every vehicle in view was beyond doubt, and had been looked at a moment ago. A sampled
+frame."""
 LIGHT = "light"
 """Cause: not decoded, because the lane was empty: no other frame refers to it, or it is no key
 frame."""
@@ -27,8 +31,12 @@ OVERLOAD = "overload"
 OVERLOOKED_S = 1.0
 """Between two looks at a camera a vehicle may have come and gone, from this time on."""
 
+EASED_S = 0.4
+"""While all vehicles in view are beyond doubt, at most so much time is from look to look."""
+
 _EMPTY_S = 2.0  # a lane in which nothing has moved for so long is decoded lightly
 _REFRESHES = 3.0  # looks in the time after which a standing vehicle would count as gone
+_TOLERANCE_S = 0.01  # by which frames are not evenly spaced
 _LEAST_SHARE = 0.05
 _CUT = 0.9  # of the share of frames that go on, whenever the one before still waits
 _GAIN = 0.05  # to that share, whenever it does not
@@ -56,9 +64,9 @@ class Attention:
         self._overload = self._missed = self._outdone = 0
         self._falling = Falling()
         self._behind = False
-        self._vehicles = self._unsettled = 0
+        self._present = Present()
         self._share, self._credit = 1.0, 0.0
-        self._now_s = 0.0
+        self._now_s = self._passed_s = 0.0
         self._looked_s: float | None = None
         self._lost_then = 0
         self._overlooked_s = 0.0
@@ -75,16 +83,21 @@ class Attention:
         self._now_s = media_s
         grid = luma_grid(luma) if self._savings.motion_gate and luma is not None else None
         with self._lock:
-            vehicles, unsettled = self._vehicles, self._unsettled
+            present = self._present
             if grid is not None:
-                refresh_s = self._standing_s if vehicles else REFRESH_S
-                worth = self._gate.worth(grid, media_s, empty=not vehicles, refresh_s=refresh_s)
-                if not worth and not unsettled:
+                empty = not present.vehicles
+                refresh_s = REFRESH_S if empty else self._standing_s
+                worth = self._gate.worth(grid, media_s, empty=empty, refresh_s=refresh_s)
+                if not worth and not present.unsettled:
                     self._skipped[STILL] += 1
                     return False
+            if self._knows(present, media_s):
+                self._skipped[KNOWN] += 1
+                return False
             if not self._fits():
                 self._overload += 1
                 return False
+        self._passed_s = media_s
         if grid is not None:
             self._gate.looked(grid, media_s)
         return True
@@ -103,7 +116,7 @@ class Attention:
     def _empty(self) -> bool:
         return (
             self._savings.motion_gate
-            and not self._vehicles
+            and not self._present.vehicles
             and self._gate.still_s(self._now_s) > _EMPTY_S
         )
 
@@ -142,10 +155,10 @@ class Attention:
                 max(_LEAST_SHARE, self._share * _CUT) if waiting else min(1.0, self._share + _GAIN)
             )
 
-    def tell(self, vehicles: int, unsettled: int, media_s: float) -> None:
+    def tell(self, present: Present, media_s: float) -> None:
         """What the latest recognised frame, at ``media_s``, left in view. Recognition's thread."""
         with self._lock:
-            self._vehicles, self._unsettled = vehicles, unsettled
+            self._present = present
             lost = self._overload + self._missed + self._outdone
             gap_s = 0.0 if self._looked_s is None else media_s - self._looked_s
             if gap_s >= OVERLOOKED_S and lost > self._lost_then:
@@ -161,7 +174,7 @@ class Attention:
     def skipped(self) -> Mapping[str, int]:
         """Frames left out because nothing was to be seen, by cause."""
         with self._lock:
-            return {STILL: self._skipped[STILL], LIGHT: self._skipped[LIGHT]}
+            return {cause: self._skipped[cause] for cause in (STILL, KNOWN, LIGHT)}
 
     @property
     def dropped(self) -> Mapping[str, int]:
@@ -175,6 +188,16 @@ class Attention:
         the sum of all times between two looks that were ``OVERLOOKED_S`` or longer."""
         with self._lock:
             return self._overlooked_s
+
+    def _knows(self, present: Present, media_s: float) -> bool:
+        """Whether nobody in view need be looked at again so soon."""
+        since_s = media_s - self._passed_s
+        return (
+            self._savings.ease_known
+            and present.vehicles > 0
+            and present.doubtful == 0
+            and 0 <= since_s < min(EASED_S, self._standing_s) - _TOLERANCE_S
+        )
 
     def _fits(self) -> bool:
         """Let ``share`` of all frames through, evenly spaced."""
@@ -213,19 +236,19 @@ class Attentions:
         """The camera's, made where it has none."""
         savings = camera.savings or self._savings
         if self._everything:
-            savings = savings.model_copy(update={"motion_gate": False})
+            savings = savings.model_copy(update={"motion_gate": False, "ease_known": False})
         with self._lock:
             if camera.name not in self._of:
                 made = Attention(savings, self._close_after_s, self._detector_side)
                 self._of[camera.name] = made
             return self._of[camera.name]
 
-    def tell(self, camera: str, vehicles: int, unsettled: int, media_s: float) -> None:
+    def tell(self, camera: str, present: Present, media_s: float) -> None:
         """See :meth:`Attention.tell`; nothing where the camera is gone."""
         with self._lock:
             attention = self._of.get(camera)
         if attention is not None:
-            attention.tell(vehicles, unsettled, media_s)
+            attention.tell(present, media_s)
 
     def forget(self, camera: str) -> None:
         """A camera is gone."""

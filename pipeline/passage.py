@@ -27,6 +27,7 @@ from pipeline.types import (
     PlateClass,
     PlateDetection,
     PlateRead,
+    Present,
     Recognition,
     VehicleClass,
     VehicleColour,
@@ -135,17 +136,22 @@ class PassageBuilder:
         """The reading of a plate that need not be read; see :meth:`Tracker.known_read`."""
         return self._tracker.known_read(plate, at_s)
 
-    def in_view(self, at_s: float) -> tuple[int, int]:
-        """Vehicles in view, or a moment ago, and how many of them still want to be read.
+    def in_view(self, at_s: float) -> Present:
+        """Vehicles in view, or a moment ago.
 
         One that nothing could be read of for long is not waited for: it stands there for good.
         """
-        wanting = (
-            candidate
-            for candidate in self._candidates.values()
-            if candidate.emitted is None and at_s - candidate.start_s <= _PATIENCE_S
+        known = {track.number for track in self._tracker.tracks if track.known is not None}
+        waited_for = {
+            number: candidate
+            for number, candidate in self._candidates.items()
+            if at_s - candidate.start_s <= _PATIENCE_S
+        }
+        return Present(
+            len(self._candidates),
+            unsettled=sum(one.emitted is None for one in waited_for.values()),
+            doubtful=len(waited_for.keys() - known),
         )
-        return len(self._candidates), sum(1 for _ in wanting)
 
     def close(self, *, but_untold_at: datetime | None = None) -> list[Passage]:
         """The source has ended: close every passage.

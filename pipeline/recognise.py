@@ -170,8 +170,7 @@ class RecognitionStage:
             passages += builder.update(seen)
             self._on_seen(seen)
             if self._attentions is not None:
-                in_view = builder.in_view(frame.media_s)
-                self._attentions.tell(frame.camera, *in_view, frame.media_s)
+                self._attentions.tell(frame.camera, builder.in_view(frame.media_s), frame.media_s)
             if frame.live:  # a file may wait as long as it likes
                 self._last_frame_s[frame.camera] = self._clock.monotonic()
         self.recognised += len(frames)

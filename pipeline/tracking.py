@@ -30,7 +30,9 @@ MAX_CONFLICTS = 1
 """Surely different characters that a misread may explain, where one frame follows the other.
 After a gap it takes none: taxis of one fleet follow each other with plates almost alike."""
 CONTINUOUS_FRAMES = 1.6
-"""Up to so many sampling intervals, two sightings follow each other without a gap."""
+"""Up to so many sampling intervals, two sightings follow each other without a gap …"""
+CONTINUOUS_S = 0.45
+"""… and up to so many seconds: no two vehicles drive through one place so shortly after another."""
 MAX_STEP_WIDTHS = 6.0
 """How far a plate may jump between two frames, in plate widths, when its motion is unknown."""
 MAX_GROWTH = 1.8
@@ -123,7 +125,7 @@ class Tracker:
 
     def __init__(self, close_after_s: float, interval_s: float) -> None:
         self._close_after_s = close_after_s
-        self._continuous_s = CONTINUOUS_FRAMES * interval_s
+        self._continuous_s = max(CONTINUOUS_FRAMES * interval_s, CONTINUOUS_S)
         self._tracks: list[Track] = []
         self._opened = 0
 

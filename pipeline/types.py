@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,6 +148,15 @@ class ReadPlate:
 
     detection: PlateDetection
     read: PlateRead
+
+
+class Present(NamedTuple):
+    """How many vehicles are in view of a camera, or were a moment ago: all of them, those that
+    still want to be read, and those whose reading is not beyond doubt."""
+
+    vehicles: int = 0
+    unsettled: int = 0
+    doubtful: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,9 +6,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.attention import LIGHT, OVERLOAD, STILL, Attention, Attentions
+from pipeline.attention import KNOWN, LIGHT, OVERLOAD, STILL, Attention, Attentions
 from pipeline.config import CameraSettings, SavingSettings
 from pipeline.motion import Luma
+from pipeline.types import Present
 
 ROAD: Luma = np.random.default_rng(1).integers(60, 160, (270, 480)).astype(np.uint8)
 OFF = SavingSettings(motion_gate=False, light_decoding=False)
@@ -22,17 +23,41 @@ def test_a_still_road_is_looked_at_once_a_second_and_the_rest_is_counted() -> No
     attention = Attention(SavingSettings(), 1.2)
     wanted = play(attention, 100)
     assert sum(wanted[10:]) in (17, 18, 19)
-    assert attention.skipped == {STILL: wanted.count(False), LIGHT: 0}
+    assert attention.skipped == {STILL: wanted.count(False), KNOWN: 0, LIGHT: 0}
     assert attention.dropped[OVERLOAD] == 0
 
 
 def test_a_vehicle_that_is_not_read_yet_has_every_frame() -> None:
     attention = Attention(SavingSettings(), 1.2)
     play(attention, 20)
-    attention.tell(1, 1, 0.0)
+    attention.tell(Present(1, 1, 1), 0.0)
     assert all(play(attention, 20, first=20))
-    attention.tell(1, 0, 0.0)
+    attention.tell(Present(1, 0, 0), 0.0)
     assert not all(play(attention, 20, first=40))
+
+
+def test_while_all_in_view_are_known_there_are_five_looks_in_two_seconds() -> None:
+    attention = Attention(SavingSettings(motion_gate=False), 1.2)
+    attention.tell(Present(2, 0, 1), 0.0)
+    assert all(play(attention, 10))
+    attention.tell(Present(2, 0, 0), 2.0)
+    wanted = play(attention, 10, first=10)
+    assert wanted == [False, True] * 5
+    assert attention.skipped[KNOWN] == 5
+    attention.tell(Present(3, 1, 1), 4.0)  # one more has come into view
+    assert all(play(attention, 10, first=20))
+    attention.tell(Present(), 6.0)
+    assert all(play(attention, 10, first=30))
+
+
+def test_looks_are_not_eased_where_that_is_off_or_time_begins_anew() -> None:
+    off = Attention(SavingSettings(motion_gate=False, ease_known=False), 1.2)
+    off.tell(Present(1, 0, 0), 0.0)
+    assert all(play(off, 10))
+    again = Attention(SavingSettings(motion_gate=False), 1.2)
+    assert again.wants(None, 100.0)
+    again.tell(Present(1, 0, 0), 100.0)
+    assert again.wants(None, 0.0)  # the clip plays from its beginning
 
 
 @settings(deadline=None)
@@ -40,7 +65,7 @@ def test_a_vehicle_that_is_not_read_yet_has_every_frame() -> None:
 def test_a_standing_vehicle_is_seen_before_it_would_count_as_gone(close_after_s: float) -> None:
     attention = Attention(SavingSettings(), close_after_s)
     play(attention, 20)
-    attention.tell(1, 0, 0.0)
+    attention.tell(Present(1, 0, 0), 0.0)
     wanted = play(attention, 60, first=20)
     looks = np.flatnonzero(wanted) * 0.2
     assert np.diff(looks).max() < max(close_after_s, 0.2 + 1e-9)
@@ -62,9 +87,9 @@ def test_decoding_is_light_only_while_the_lane_is_empty() -> None:
     assert not attention.light
     play(attention, 20)
     assert attention.light
-    attention.tell(1, 0, 0.0)
+    attention.tell(Present(1, 0, 0), 0.0)
     assert not attention.light
-    attention.tell(0, 0, 0.0)
+    attention.tell(Present(0, 0, 0), 0.0)
     assert attention.light
     moved = ROAD.copy()
     moved[100:200, 100:250] = 250
@@ -105,17 +130,17 @@ def test_the_rate_comes_back_when_the_load_goes() -> None:
 
 def test_time_in_which_a_vehicle_could_be_overlooked_is_counted() -> None:
     attention = Attention(OFF, 1.2)
-    attention.tell(0, 0, 0.0)
-    attention.tell(0, 0, 5.0)  # nothing was lost: nothing was there to be looked at
+    attention.tell(Present(0, 0, 0), 0.0)
+    attention.tell(Present(0, 0, 0), 5.0)  # nothing was lost: nothing was there to be looked at
     assert attention.overlooked_s == 0
     attention.missed()
-    attention.tell(0, 0, 5.8)  # lost, but too short a time for a vehicle to pass
+    attention.tell(Present(0, 0, 0), 5.8)  # lost, but too short a time for a vehicle to pass
     assert attention.overlooked_s == 0
     attention.passed_on(2, 1)  # a newer one took a frame's place in the mailbox
-    attention.tell(0, 0, 7.3)
+    attention.tell(Present(0, 0, 0), 7.3)
     assert attention.overlooked_s == 1.5
     attention.passed_on(2, 1)
-    attention.tell(0, 0, 9.3)
+    attention.tell(Present(0, 0, 0), 9.3)
     assert attention.overlooked_s == 1.5
 
 
@@ -150,5 +175,5 @@ def test_a_camera_that_is_gone_can_be_told_of() -> None:
     first = attentions.of(camera)
     assert attentions.of(camera) is first
     attentions.forget("gate")
-    attentions.tell("gate", 1, 1, 0.0)
+    attentions.tell("gate", Present(1, 1, 1), 0.0)
     assert attentions.of(camera) is not first

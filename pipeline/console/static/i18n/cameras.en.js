@@ -33,6 +33,7 @@ export default {
   "cameras.overlooked.why": "{long} in which a vehicle could pass unseen",
   "cameras.skipped": "Skipped",
   "cameras.skip.still": "nothing moved",
+  "cameras.skip.known": "all in view known",
   "cameras.skip.light": "not decoded",
   "cameras.last_frame": "Last frame",
   "cameras.last_passage": "Last passage",

@@ -33,6 +33,7 @@ export default {
   "cameras.overlooked.why": "累计 {long} 内可能有车辆未被看到",
   "cameras.skipped": "略过",
   "cameras.skip.still": "静止画面",
+  "cameras.skip.known": "视野内均已识别",
   "cameras.skip.light": "未解码",
   "cameras.last_frame": "最近一帧",
   "cameras.last_passage": "最近过车",
