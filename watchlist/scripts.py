@@ -268,6 +268,8 @@ if pending ~= own or (redis.call('GET', KEYS[5]) or ARGV[3]) ~= ARGV[3] then
   return {0, 'lost'}
 end
 if redis.call('HEXISTS', KEYS[6], ARGV[2]) == 1 then return {0, ''} end
+-- A page that follows a refused one: it would be left behind when the change is taken back.
+if (redis.call('HGET', KEYS[6], '#pages') or '0') ~= ARGV[2] then return {0, 'lost'} end
 operate(5)
 if refusal then return {0, refusal} end
 local images, grown, patterns = differences()

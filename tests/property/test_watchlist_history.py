@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 import redis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.clock import ManualClock
@@ -44,6 +44,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.Redis]:
 
 
 @pytest.mark.parametrize("large", [False, True])
+@example(done=[("put", [(0, 0)]), ("cancel", 0), ("put", [(0, 0), (0, 0), (1, 0)])])
 @given(done=st.lists(steps, min_size=1, max_size=12))
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
