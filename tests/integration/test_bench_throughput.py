@@ -95,6 +95,7 @@ def test_savings_are_switched_off_by_name(tmp_path: Path) -> None:
         "key_frames": True,
         "scale_planes": True,
         "skip_settled": False,
+        "ease_known": True,
     }
     assert one["still_fps"] == 0
 

@@ -84,7 +84,7 @@ def test_every_passage_survives_every_switch(
     row = replay(clips(clip), recogniser, switch, ROWS[switch])
     assert set(PLATES) <= set(expected.plates)
     assert read_in(row) == read_in(expected)
-    sampled = row.looked_at + row.skipped["still"]
+    sampled = row.looked_at + row.skipped["still"] + row.skipped["known"]
     # decoded after all, but for too old ones, which are not sampled
     assert sampled == expected.looked_at or row.skipped["light"] or switch == "key_frames"
     assert row.decoded + row.skipped["light"] == pytest.approx(expected.decoded, abs=3)
@@ -127,3 +127,11 @@ def test_a_settled_plate_is_read_less_often(
     assert row.known > 0
     assert row.read + row.known == expected.read
     assert replace(row, cpu_s={}).looked_at == expected.looked_at
+
+
+def test_known_vehicles_are_looked_at_less_often(
+    recogniser: Recogniser, clips: Callable[[str], Path], whole: Callable[[str], Row]
+) -> None:
+    row = replay(clips("quiet"), recogniser, "ease_known", ROWS["ease_known"])
+    assert row.skipped["known"] > 0.1 * whole("quiet").looked_at
+    assert row.looked_at + row.skipped["known"] == whole("quiet").looked_at
