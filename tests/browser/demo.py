@@ -96,7 +96,7 @@ def cameras() -> Sequence[CameraStatus]:
     """Four cameras as they are now: one of them frozen, one connecting."""
     return (
         _camera("东向1", 0),
-        _camera("东向2", 2),
+        _camera("东向2", 2, overlooked_s=75.0),
         _camera("西向1", 3, unchanged_s=42.0),
         _camera("西向2", 8, state=CameraState.CONNECTING, since=datetime.now(UTC), fps=0.0),
     )

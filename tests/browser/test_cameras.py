@@ -110,6 +110,9 @@ def test_tiles_show_what_a_camera_does(tmp_path: Path, look_at) -> None:
         first = page.locator(".tile").first
         expect(first).to_contain_text("25.0 frames/s")
         expect(first).to_contain_text("too many to process 3")
+        unseen = "in which a vehicle could pass unseen"
+        expect(page.locator('.tile[data-camera="东向2"]')).to_contain_text(unseen)
+        expect(first).not_to_contain_text(unseen)
         expect(first.locator("img")).to_be_visible()
         expect(page.locator('.tile[data-kind="danger"]')).to_have_count(1)
         before = len(asked)

@@ -100,6 +100,7 @@ def busy(rig: ConsoleRig) -> str:
             dropped={"stale": 2},
             skipped={"still": 70},
             reconnects=3,
+            overlooked_s=4.5,
             last_frame_age_s=0.2,
         )
         for number in range(2)
@@ -192,6 +193,7 @@ def test_problems_and_queues_are_told(rig: ConsoleRig) -> None:
     assert value(found, "checkpoint_camera_state", camera="gate 0", state="stalled") == 0
     assert value(found, "checkpoint_camera_frames_dropped_total", cause="stale") == 2
     assert value(found, "checkpoint_camera_frames_skipped_total", cause="still") == 70
+    assert value(found, "checkpoint_camera_overlooked_seconds_total", camera="gate 0") == 4.5
 
 
 def test_nobody_scrapes_without_a_token(rig: ConsoleRig) -> None:
