@@ -46,7 +46,7 @@ PLANS: Final = {
     "quick": Plan((1, 4, 12), (4,), 15, ("busy_h264", "quiet_h264"), ("quiet_h264",), 100_000, 20),
     "full": Plan(
         (1, 2, 4, 6, 8, 12, 16, 24),
-        (2, 6, 12),
+        (6, 12),
         40,
         ("busy_h264", "quiet_h264", "busy_h265", "quiet_h265"),
         ("quiet_h264", "quiet_h265", "layers_h264", "busy_h264"),
