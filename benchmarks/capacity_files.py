@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from benchmarks import plotting
 from benchmarks.capacity import Point, Report, need
 
 
@@ -29,12 +30,8 @@ def write(report: Report, record: dict[str, Any], points: Sequence[Point], folde
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(record, ensure_ascii=False, indent=1)
     (folder / "capacity.json").write_text(text + "\n", encoding="utf-8")
-    try:
-        import matplotlib
-    except ImportError:
+    if (pyplot := plotting.pyplot()) is None:
         return
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
 
     figure, (small, large) = pyplot.subplots(1, 2, figsize=(10, 4))
     most = max([point.cameras for point in points] + [1])

@@ -63,6 +63,18 @@ class Cpu:
         return self.seconds() / max(time.monotonic() - self._began_s, 1e-9)
 
 
+THREADS: Final = {
+    "camera-": "cameras",
+    "recognition": "recognition",
+    "delivery": "delivery",
+    "publisher": "alerts",
+    "alert-": "alerts",
+    "sink-": "alerts",
+    "MainThread": "bench",
+}
+"""The start of a thread's name, in a running pipeline → what the thread is for."""
+
+
 class ThreadCpu:
     """Processor time of this process from now on, by what its threads are for.
 

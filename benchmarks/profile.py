@@ -18,6 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, TypeAlias
 
+from benchmarks.measuring import THREADS
 from pipeline.errors import InputError
 
 Stacks: TypeAlias = Counter[str]
@@ -25,7 +26,6 @@ Stacks: TypeAlias = Counter[str]
 
 _RATE_HZ: Final = 50
 _GRACE_S: Final = 30.0
-_THREADS: Final = {"camera-": "cameras", "recognition": "recognition"}
 _WAITING: Final = ("(threading.py", "OpenVinoNetwork.__call__ (", "(selectors.py")
 _PARTS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     "cameras": (
@@ -110,8 +110,8 @@ def parts(stacks: Stacks, cpu_threads: Mapping[str, float]) -> dict[str, float]:
     samples: dict[str, Counter[str]] = {group: Counter() for group in _PARTS}
     for stack, count in stacks.items():
         thread, *frames = stack.split(";")
-        group = next((to for start, to in _THREADS.items() if start in thread), None)
-        if group is None or not frames or any(wait in frames[-1] for wait in _WAITING):
+        group = next((to for start, to in THREADS.items() if start in thread), None)
+        if group not in samples or not frames or any(wait in frames[-1] for wait in _WAITING):
             continue
         samples[group][_part(group, frames)] += count
     shares: defaultdict[str, float] = defaultdict(float)

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import plotting
+
 Json = dict[str, Any]
 
 
@@ -13,12 +15,8 @@ def write(clips: Mapping[str, Sequence[Json]], folder: Path) -> list[str]:
     """Draw them of each clip's results into ``folder``; their names, none without matplotlib."""
     if not clips:
         return []
-    try:
-        import matplotlib
-    except ImportError:
+    if (pyplot := plotting.pyplot()) is None:
         return []
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(1, 2, figsize=(11, 4))
     for clip, found in clips.items():

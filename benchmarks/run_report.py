@@ -21,7 +21,7 @@ PEERS = (
 
 def write(results: Json, folder: Path) -> None:
     """Write ``results.md`` and, where matplotlib is installed, the plots that it shows."""
-    plots = run_plots.write(by_clip(results["records"]), folder)
+    plots = run_plots.write(_by_clip(results["records"]), folder)
     (folder / "results.md").write_text(markdown(results, plots), encoding="utf-8")
 
 
@@ -60,7 +60,7 @@ def carried(records: Sequence[Json]) -> dict[str, Json]:
     sampled frames, and, where the truth is known, no passage.
     """
     best: dict[str, Json] = {}
-    for clip, found in by_clip(records).items():
+    for clip, found in _by_clip(records).items():
         for one in found:
             sampled = one["seconds"] * (one["recognised_fps"] + one["still_fps"])
             lost = sum(one["dropped"].values())
@@ -306,7 +306,7 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
     return ["| " + " | ".join(str(cell) for cell in line) + " |" for line in lines]
 
 
-def by_clip(records: Sequence[Json]) -> dict[str, list[Json]]:
+def _by_clip(records: Sequence[Json]) -> dict[str, list[Json]]:
     """Throughput results of each clip, by the number of cameras."""
     clips: dict[str, list[Json]] = defaultdict(list)
     for record in records:

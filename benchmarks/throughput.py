@@ -40,7 +40,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import ceilings, memory, profile
-from benchmarks.measuring import Cpu, Machine, Progress, ThreadCpu, quantiles_ms, rss_mib
+from benchmarks.measuring import (
+    THREADS,
+    Cpu,
+    Machine,
+    Progress,
+    ThreadCpu,
+    quantiles_ms,
+    rss_mib,
+)
 from benchmarks.playing import Clip, Observer, found, settings_for, sources
 from benchmarks.savings import truth_of
 from detectors.recogniser import load_recogniser
@@ -57,15 +65,6 @@ _START_S: Final = 30.0
 _CEILING_SHARE: Final = 0.15
 _CEILING_S: Final = (1.0, 6.0)
 _PROFILE_S: Final = 20.0
-_THREADS: Final = {
-    "camera-": "cameras",
-    "recognition": "recognition",
-    "delivery": "delivery",
-    "publisher": "alerts",
-    "alert-": "alerts",
-    "sink-": "alerts",
-    "MainThread": "bench",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,11 +201,12 @@ def _play(
         while time.monotonic() - began_s < settings.warm_s:
             runtime.check()
             time.sleep(0.1)
-        before, dropped_before = _counts(runtime.cameras())
-        overlooked_s = -_overlooked_s(runtime)
+        cameras = runtime.cameras()
+        before, dropped_before = _counts(cameras)
+        overlooked_s = -_overlooked_s(cameras)
         with observer.lock:
             observer.measuring = True
-        start_s, cpu, threads = time.monotonic(), Cpu(), ThreadCpu(_THREADS)
+        start_s, cpu, threads = time.monotonic(), Cpu(), ThreadCpu(THREADS)
         series: list[Moment] = []
         tick_s = max(_TICK_S, settings.seconds / _MOST_TICKS)
         while (passed_s := time.monotonic() - start_s) < settings.seconds:
@@ -219,8 +219,9 @@ def _play(
         with observer.lock:
             observer.measuring = False
         series.append(_moment(passed_s, runtime))
-        after, dropped_after = _counts(runtime.cameras())
-        overlooked_s += _overlooked_s(runtime)
+        cameras = runtime.cameras()
+        after, dropped_after = _counts(cameras)
+        overlooked_s += _overlooked_s(cameras)
         stacks = None
         if settings.profile:
             progress("profile", 0.0)
@@ -265,8 +266,8 @@ def _counts(cameras: Sequence[CameraStatus]) -> tuple[Counter[str], Counter[str]
     return counts, dropped
 
 
-def _overlooked_s(runtime: Runtime) -> float:
-    return sum(camera.overlooked_s for camera in runtime.cameras())
+def _overlooked_s(cameras: Sequence[CameraStatus]) -> float:
+    return sum(camera.overlooked_s for camera in cameras)
 
 
 def _moment(at_s: float, runtime: Runtime) -> Moment:

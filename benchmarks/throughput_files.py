@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from benchmarks import plotting
 from benchmarks.throughput import Report
 
 
@@ -24,12 +25,8 @@ def write(report: Report, record: dict[str, Any], folder: Path) -> None:
     if report.stacks is not None:
         lines = [f"{stack} {count}" for stack, count in sorted(report.stacks.items())]
         (folder / "stacks.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    try:
-        import matplotlib
-    except ImportError:
+    if (pyplot := plotting.pyplot()) is None:
         return
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
 
     figure, (memory, queue) = pyplot.subplots(2, 1, figsize=(8, 5), sharex=True)
     at_s = [moment.at_s for moment in report.series]
@@ -49,13 +46,11 @@ def write(report: Report, record: dict[str, Any], folder: Path) -> None:
     figure.tight_layout()
     figure.savefig(folder / "memory.png", dpi=120)
     pyplot.close(figure)
-    if report.profile is not None:
-        _plot_profile(report.profile, folder / "profile.png")
+    if (parts := report.profile) is not None:
+        _plot_profile(pyplot, parts, folder / "profile.png")
 
 
-def _plot_profile(parts: Mapping[str, float], path: Path) -> None:
-    from matplotlib import pyplot
-
+def _plot_profile(pyplot: Any, parts: Mapping[str, float], path: Path) -> None:
     names = list(parts)[::-1]
     figure, axes = pyplot.subplots(figsize=(8, 0.8 + 0.28 * len(names)))
     bars = axes.barh(names, [100 * parts[name] for name in names])

@@ -43,7 +43,7 @@ class StreamLag:
         ):
             self._best = offset
         else:
-            self._best = min(offset, self._best + _DRIFT * (now_s - self._last_s))
+            self._best = min(offset, self._best + _DRIFT * passed_s)
         self._last_s = now_s
         return offset - self._best
 

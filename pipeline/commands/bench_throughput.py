@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -178,15 +178,15 @@ def _print(report: bench.Report, console: Console) -> None:
         highlight=False,
         soft_wrap=True,
     )
-    if report.profile is not None:
-        _print_profile(report, console)
+    if (parts := report.profile) is not None:
+        _print_profile(parts, console)
 
 
-def _print_profile(report: bench.Report, console: Console) -> None:
+def _print_profile(parts: Mapping[str, float], console: Console) -> None:
     table = Table(title="Where it goes", title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("part")
     table.add_column("share of CPU time", justify="right")
-    for part, share in (report.profile or {}).items():
+    for part, share in parts.items():
         table.add_row(part, f"{share:.1%}")
     console.print(table)
 

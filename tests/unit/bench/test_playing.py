@@ -106,6 +106,16 @@ def test_no_value_has_no_quantile() -> None:
     assert rounded({"a": [1.23456, 2], "b": None}) == {"a": [1.235, 2], "b": None}
 
 
+MACHINE = {
+    "cpu": "a processor",
+    "cores": 2,
+    "memory_gib": 8.0,
+    "load": 0.1,
+    "commit": None,
+    "measured_at": "2026-01-01T00:00:00+00:00",
+}
+
+
 def result(cameras: int) -> dict:
     ms = {"p50": 80.0, "p95": 190.0, "p99": None}
     return {
@@ -146,20 +156,12 @@ def test_a_machine_carries_what_it_loses_nothing_of() -> None:
 
 
 def test_the_report_says_what_was_not_measured(tmp_path: Path) -> None:
-    machine = {
-        "cpu": "a processor",
-        "cores": 2,
-        "memory_gib": 8.0,
-        "load": 0.1,
-        "commit": None,
-        "measured_at": "2026-01-01T00:00:00+00:00",
-    }
     records = [
         {"kind": "throughput", "name": "busy, 1", "result": result(1)},
         {"kind": "throughput", "name": "busy, 4", "result": result(4)},
         {"kind": "alerts", "name": "loopback", "not_measured": "no Redis"},
     ]
-    run_report.write({"mode": "quick", "machine": machine, "records": records}, tmp_path)
+    run_report.write({"mode": "quick", "machine": MACHINE, "records": records}, tmp_path)
     text = (tmp_path / "results.md").read_text(encoding="utf-8")
     assert "| busy.mp4 | 4 | 100 of 100 |" in text
     assert "loopback: not measured (no Redis)" in text
@@ -168,15 +170,7 @@ def test_the_report_says_what_was_not_measured(tmp_path: Path) -> None:
     assert (tmp_path / "latency.png").stat().st_size > 1000
 
 
-def test_the_report_has_a_table_for_each_benchmark(tmp_path: Path) -> None:
-    machine = {
-        "cpu": "a processor",
-        "cores": 2,
-        "memory_gib": 8.0,
-        "load": 0.1,
-        "commit": "abc",
-        "measured_at": "2026-01-01T00:00:00+00:00",
-    }
+def test_the_report_has_a_table_for_each_benchmark() -> None:
     memory = {"first_third_mib": 700.0, "last_third_mib": 701.0}
     memory |= {"peak_mib": 720.0, "slope_mib_h": 0.5}
     profile = {"networks": 0.46, "decoding": 0.375}
@@ -221,7 +215,7 @@ def test_the_report_has_a_table_for_each_benchmark(tmp_path: Path) -> None:
         "gpu": gpu,
     }
     records = [{"kind": kind, "name": "one", "result": one} for kind, one in found.items()]
-    text = run_report.markdown({"mode": "full", "machine": machine, "records": records})
+    text = run_report.markdown({"mode": "full", "machine": MACHINE, "records": records})
     for line in (
         "| slope after the first third, an hour | 0.5 |",
         "| networks | 46.0% |",
