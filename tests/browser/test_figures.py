@@ -15,9 +15,21 @@ from pipeline.rollup import FIGURES_FILE, CountedAlert, Rollup
 from tests.browser.looking import serious
 from tests.browser.rig import ConsoleRig
 from tests.support import watchlists
+from tests.support.waiting import wait_until
 
 Look = Callable[..., Page]
 NASTY = "<img/src=x/onerror=alert(1)>"
+DARK, LIGHT = "#ffbf47", "#9a5b00"
+"""The second series of a plot, in both themes."""
+PAINTS = """(canvas, colour) => {
+  const [red, green, blue] = [1, 3, 5].map((at) => Number.parseInt(colour.slice(at, at + 2), 16));
+  const { width, height } = canvas;
+  const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+  for (let at = 0; at < data.length; at += 4)
+    if (data[at] === red && data[at + 1] === green && data[at + 2] === blue) return true;
+  return false;
+}"""
+"""Whether a pixel of the canvas has exactly this colour."""
 
 
 @pytest.fixture(autouse=True)
@@ -99,10 +111,24 @@ def test_figures_are_those_that_were_counted(look: Look, lang: str, theme: str) 
 
 def test_the_plots_follow_the_theme_and_the_window(look: Look) -> None:
     page = opened(look)
+    canvas = page.locator("[data-plot=passages] canvas")
+
+    def paints(colour: str) -> bool:
+        return bool(canvas.evaluate(PAINTS, colour))
+
+    assert paints(DARK)
+    assert not paints(LIGHT)
     before = page.locator("[data-plot=rates] canvas").bounding_box()
     page.set_viewport_size({"width": 3840, "height": 2160})
-    page.wait_for_function(
-        f"document.querySelector('[data-plot=rates] canvas').clientWidth > {before['width'] + 50}"
+    # Asked from here: Playwright's own waiting evaluates text in the page, again and again, which
+    # the security policy forbids.
+    wait_until(
+        lambda: (
+            page.locator("[data-plot=rates] canvas").bounding_box()["width"] > before["width"] + 50
+        ),
+        what="a wider plot in a wider window",
     )
-    page.get_by_role("button", name="深色").click()
+    page.get_by_role("button", name="深色").click()  # the button tells the theme that is on
+    wait_until(lambda: paints(LIGHT), what="the light theme's colours")
+    assert not paints(DARK)
     expect(page.locator("[data-plot] canvas")).to_have_count(5)
