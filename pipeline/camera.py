@@ -18,11 +18,14 @@ import threading
 import zlib
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 
+import structlog
+
+from pipeline.clock import Clock
 from pipeline.types import ImageBgr, Passage
 
 FROZEN_S = 6.0
@@ -32,6 +35,7 @@ SILENT_S = 8.0
 _SIGNATURE_STRIDE_PX = 8
 _DECODER_NICE = 5
 _RATE_WINDOW_S = 2.0
+_log = structlog.get_logger(__name__)
 
 
 class CameraState(StrEnum):
@@ -113,6 +117,86 @@ def fault(camera: CameraStatus, now: datetime) -> str | None:
     if connecting and (now - camera.since).total_seconds() < SILENT_S:
         return None
     return camera.last_error or f"{camera.source}: {camera.state.value}"
+
+
+class CameraRecord:
+    """What has become of one camera so far: its thread writes, any thread reads.
+
+    ``source`` is shown as it is: it must hold no credentials.
+    """
+
+    def __init__(self, camera: str, source: str, clock: Clock) -> None:
+        self.source = source
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._rate = FrameRate()
+        self._last_frame_s: float | None = None
+        self._has_streamed = False
+        self._status = CameraStatus(camera, source, CameraState.CONNECTING, clock.now())
+
+    @property
+    def state(self) -> CameraState:
+        """What the camera is doing."""
+        return self._status.state
+
+    def now(self) -> CameraStatus:
+        """The camera at this moment, as far as its own thread knows."""
+        with self._lock:
+            now_s = self._clock.monotonic()
+            age_s = None if self._last_frame_s is None else max(0.0, now_s - self._last_frame_s)
+            return replace(self._status, last_frame_age_s=age_s, fps=self._rate.of(now_s))
+
+    def came(self, decoded: int, broken: int) -> None:
+        """So many frames were decoded, and so many could not be; the first one is a stream."""
+        if decoded and self.state is CameraState.CONNECTING:
+            self.enter(CameraState.STREAMING)
+        with self._lock:
+            if decoded:
+                self._last_frame_s = self._clock.monotonic()
+                self._rate.count(decoded, self._last_frame_s)
+            self._status = replace(
+                self._status,
+                decoded=self._status.decoded + decoded,
+                broken=self._status.broken + broken,
+            )
+
+    def sampled(self) -> None:
+        """One more frame was sampled."""
+        with self._lock:
+            self._status = replace(self._status, sampled=self._status.sampled + 1)
+
+    def unchanged(self, seconds: float) -> None:
+        """The very same picture has come for so long."""
+        with self._lock:
+            self._status = replace(self._status, unchanged_s=seconds)
+
+    def failed(self, problem: str) -> None:
+        """Something went wrong, told without credentials."""
+        with self._lock:
+            self._status = replace(self._status, last_error=problem)
+
+    def enter(self, state: CameraState, reason: StopReason | None = None) -> None:
+        """Change the state, with the reason where that is STOPPED.
+
+        Raises:
+            RuntimeError: the change is not legal, which is a mistake in the camera's thread.
+        """
+        with self._lock:
+            old, camera = self._status.state, self._status.camera
+            if state not in LEGAL_CHANGES[old]:
+                raise RuntimeError(f"camera {camera}: no way from {old} to {state}")
+            again = state is CameraState.STREAMING and self._has_streamed
+            self._has_streamed |= state is CameraState.STREAMING
+            self._status = replace(
+                self._status,
+                state=state,
+                since=self._clock.now(),
+                reconnects=self._status.reconnects + again,
+                stop_reason=reason,
+            )
+        _log.debug("camera state", camera=camera, old=old.value, new=state.value)
+        if state is CameraState.STREAMING:
+            _log.info("camera streams", camera=camera, source=self.source)
 
 
 class FrameRate:

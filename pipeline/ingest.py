@@ -23,11 +23,10 @@ import structlog
 
 from pipeline.attention import BEHIND, LIGHT, Attention
 from pipeline.camera import (
-    LEGAL_CHANGES,
     Backoff,
+    CameraRecord,
     CameraState,
     CameraStatus,
-    FrameRate,
     Freeze,
     StopReason,
     stand_back,
@@ -100,28 +99,18 @@ class CameraWorker:
         self._stop = threading.Event()
         self._wait = wait or self._stop.wait
         self._backoff = Backoff(settings.backoff_initial_s, settings.backoff_max_s, rng)
-        self._lock = threading.Lock()
-        self._status = CameraStatus(
-            camera=settings.name,
-            source=display_name(settings.source),
-            state=CameraState.CONNECTING,
-            since=self._clock.now(),
-        )
+        self._record = CameraRecord(settings.name, display_name(settings.source), self._clock)
         self._thread = threading.Thread(
             target=self._run_aside, name=f"camera-{settings.name}", daemon=True
         )
         self._shutdown_drops = 0
         self._sequence = 0
-        self._last_frame_s: float | None = None
-        self._rate = FrameRate()
-        self._unchanged_s = 0.0
         self._first_s: float | None = None  # a live camera's first sample, monotonic seconds
         self._media_s = 0.0
-        self._streamed = False
         self._failures = 0
 
     def __repr__(self) -> str:
-        return f"CameraWorker({self.camera!r}, {self._status.source!r})"
+        return f"CameraWorker({self.camera!r}, {self._record.source!r})"
 
     def start(self) -> None:
         """Start the thread."""
@@ -143,24 +132,18 @@ class CameraWorker:
 
     def status(self) -> CameraStatus:
         """The camera now."""
-        counts = self._mailboxes.counts(self.camera)
-        with self._lock:
-            dropped: Counter[str] = Counter(counts.dropped)
-            dropped["shutdown"] = self._shutdown_drops
-            if self._attention is not None:
-                dropped.update(self._attention.dropped)
-            age_s = None
-            if self._last_frame_s is not None:
-                age_s = max(0.0, self._clock.monotonic() - self._last_frame_s)
-            return replace(
-                self._status,
-                dropped=MappingProxyType(dict(dropped)),
-                skipped=self._attention.skipped if self._attention is not None else {},
-                last_frame_age_s=age_s,
-                fps=self._rate.of(self._clock.monotonic()),
-                unchanged_s=self._unchanged_s,
-                overlooked_s=self._attention.overlooked_s if self._attention is not None else 0.0,
-            )
+        status, attention = self._record.now(), self._attention
+        dropped: Counter[str] = Counter(self._mailboxes.counts(self.camera).dropped)
+        dropped["shutdown"] = self._shutdown_drops
+        if attention is None:
+            return replace(status, dropped=MappingProxyType(dict(dropped)))
+        dropped.update(attention.dropped)
+        return replace(
+            status,
+            dropped=MappingProxyType(dict(dropped)),
+            skipped=attention.skipped,
+            overlooked_s=attention.overlooked_s,
+        )
 
     def _run_aside(self) -> None:
         stand_back()
@@ -168,7 +151,7 @@ class CameraWorker:
 
     def run(self) -> None:
         """Do the thread's work in the caller's thread, until the camera is STOPPED."""
-        reason, problem = StopReason.ERROR, None
+        reason = StopReason.ERROR
         try:
             if self._live:
                 self._run_live()
@@ -178,18 +161,16 @@ class CameraWorker:
         except _Stopped:
             reason = StopReason.REQUESTED
         except CheckpointError as error:
-            problem = str(error)
-            _log.error("camera failed", camera=self.camera, error=problem)
+            self._fail(str(error))
         except Exception as error:  # a mistake of ours: the other cameras go on, health shows it
-            problem = _describe(error)
-            _log.error("camera failed", camera=self.camera, error=problem)
+            self._fail(_describe(error))
         finally:
             self._mailboxes.close(self.camera)
-            with self._lock:
-                self._status = replace(
-                    self._status, stop_reason=reason, last_error=problem or self._status.last_error
-                )
-            self._enter(CameraState.STOPPED)
+            self._record.enter(CameraState.STOPPED, reason)
+
+    def _fail(self, problem: str) -> None:
+        self._record.failed(problem)
+        _log.error("camera failed", camera=self.camera, error=problem)
 
     def _run_live(self) -> None:
         while True:
@@ -202,12 +183,12 @@ class CameraWorker:
             except (_Stopped, InputError):
                 raise
             except EndOfMedia:
-                self._retreat(f"{self._status.source}: the camera closed the connection")
+                self._retreat(f"{self._record.source}: the camera closed the connection")
             except SourceError as error:
                 self._retreat(str(error))
             except Exception as error:  # a mistake of ours is no reason to give a camera up
                 self._retreat(_describe(error))
-            self._enter(CameraState.CONNECTING)
+            self._record.enter(CameraState.CONNECTING)
 
     def _run_file(self) -> None:
         offset_s = 0.0
@@ -244,7 +225,7 @@ class CameraWorker:
     def _stream(self, source: Source) -> None:
         """Publish a live source's frames until it ends, fails or stalls."""
         freeze = Freeze()
-        self._unchanged_s = 0.0
+        self._record.unchanged(0.0)
         opened_s = heard_s = self._clock.monotonic()
         base_s: float | None = None
         lag = StreamLag()
@@ -269,7 +250,8 @@ class CameraWorker:
             late_s = now_s - arrived_s + lag.at(arrived_s, sample.media_s)
             moment = self._clock.now() - timedelta(seconds=late_s)
             self._publish(sample, media_s, moment, arrived_s, live=True)
-            self._unchanged_s = same_s = freeze.same_for_s(sample.image, now_s)
+            same_s = freeze.same_for_s(sample.image, now_s)
+            self._record.unchanged(same_s)
             if same_s >= self._settings.frozen_timeout_s:
                 raise self._stalled(f"the very same picture for {same_s:.1f} s")
 
@@ -281,17 +263,16 @@ class CameraWorker:
         return max(now_s - self._first_s, self._media_s + step_s)
 
     def _stalled(self, reason: str) -> SourceError:
-        if self._status.state is CameraState.STREAMING:
-            self._enter(CameraState.STALLED)
-        return SourceError(f"{self._status.source}: {reason}; connecting again")
+        if self._record.state is CameraState.STREAMING:
+            self._record.enter(CameraState.STALLED)
+        return SourceError(f"{self._record.source}: {reason}; connecting again")
 
     def _retreat(self, problem: str) -> None:
         """Wait before the next attempt; says so at the 1st, 2nd, 4th, 8th failure in a row."""
         wait_s = self._backoff.next_s()
         self._failures += 1
-        with self._lock:
-            self._status = replace(self._status, last_error=problem)
-        self._enter(CameraState.BACKING_OFF)
+        self._record.failed(problem)
+        self._record.enter(CameraState.BACKING_OFF)
         if self._failures & (self._failures - 1) == 0:
             _log.warning(
                 "camera lost",
@@ -314,17 +295,7 @@ class CameraWorker:
         try:
             return source.read()
         finally:
-            if source.decoded > decoded and self._status.state is CameraState.CONNECTING:
-                self._enter(CameraState.STREAMING)
-            with self._lock:
-                if source.decoded > decoded:
-                    self._last_frame_s = self._clock.monotonic()
-                    self._rate.count(source.decoded - decoded, self._last_frame_s)
-                self._status = replace(
-                    self._status,
-                    decoded=self._status.decoded + source.decoded - decoded,
-                    broken=self._status.broken + source.broken - broken,
-                )
+            self._record.came(source.decoded - decoded, source.broken - broken)
 
     def _left_out(self) -> int:
         """Frames that came and were not decoded."""
@@ -352,11 +323,9 @@ class CameraWorker:
         self._sequence += 1
         self._media_s = media_s
         accepted = self._mailboxes.put(frame)
-        with self._lock:
-            self._status = replace(self._status, sampled=self._status.sampled + 1)
-            if not accepted:
-                self._shutdown_drops += 1
+        self._record.sampled()
         if not accepted:
+            self._shutdown_drops += 1
             raise _Stopped
 
     def _open_settings(self) -> Source:
@@ -375,7 +344,7 @@ class CameraWorker:
         if not self._detached:
             return self._opener()
         silent = SourceError(
-            f"{self._status.source}: no usable answer within "
+            f"{self._record.source}: no usable answer within "
             f"{self._settings.connect_timeout_s:g} s; check that a camera answers there"
         )
         if self._helper is not None and not self._helper.finished:
@@ -391,24 +360,6 @@ class CameraWorker:
             helper.close()
             raise
         return helper
-
-    def _enter(self, state: CameraState) -> None:
-        """Change the state; a change that is not legal is a mistake in this module."""
-        with self._lock:
-            old = self._status.state
-            if state not in LEGAL_CHANGES[old]:
-                raise RuntimeError(f"camera {self.camera}: no way from {old} to {state}")
-            again = state is CameraState.STREAMING and self._streamed
-            self._streamed |= state is CameraState.STREAMING
-            self._status = replace(
-                self._status,
-                state=state,
-                since=self._clock.now(),
-                reconnects=self._status.reconnects + again,
-            )
-        _log.debug("camera state", camera=self.camera, old=old.value, new=state.value)
-        if state is CameraState.STREAMING:
-            _log.info("camera streams", camera=self.camera, source=self._status.source)
 
 
 def _describe(error: Exception) -> str:

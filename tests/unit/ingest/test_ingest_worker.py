@@ -257,13 +257,6 @@ def test_a_paced_file_that_comes_late_does_not_catch_up_in_a_burst() -> None:
     assert stage.waits == pytest.approx([0.2])  # until its last frame's time is over
 
 
-def test_no_way_back_from_stopped() -> None:
-    stage = Stage("clip.mp4", [["frame"]])
-    stage.play()
-    with pytest.raises(RuntimeError, match="no way from stopped"):
-        stage.worker._enter(CameraState.STREAMING)
-
-
 def test_a_frame_in_hand_at_the_stop_is_counted() -> None:
     stage = Stage("clip.mp4", [["frame"] * 3])
     stage.mailboxes.close("gate")
