@@ -8,41 +8,41 @@ OTHER, a colour or direction to None. A message without what every record must h
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from enum import StrEnum
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 import numpy as np
-from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from google.protobuf.message import DecodeError
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from checkpoint.v1 import alerts_pb2 as pb
+from pipeline.convert_values import (
+    direction_from_pb,
+    enum_name,
+    match_kind_from_pb,
+    moment_from_pb,
+    moment_to_pb,
+    named_by_from_pb,
+    plate_class_from_pb,
+    review_state_from_pb,
+    review_state_to_pb,
+    vehicle_class_from_pb,
+    vehicle_colour_from_pb,
+)
 from pipeline.types import (
     ALPHABET,
     Alert,
     CharProbs,
-    Direction,
     Evidence,
     Hit,
-    MatchKind,
-    NamedBy,
     Passage,
-    PlateClass,
     ReviewState,
-    VehicleClass,
-    VehicleColour,
     WatchlistEntry,
 )
 
 MAX_EVIDENCE_BYTES: Final = 4 * 1024 * 1024
 """Largest JPEG that travels with a hit."""
 
-E = TypeVar("E", bound=StrEnum)
-
 _LETTERS = "".join(ALPHABET[1:])
 _COLUMNS = {character: column for column, character in enumerate(ALPHABET)}
-_UNSPECIFIED = 0
 _CORNERS = 8  # of a plate: x and y of four
 
 
@@ -160,19 +160,19 @@ def passage_to_pb(passage: Passage) -> pb.Passage:
         revision=passage.revision,
         camera=passage.camera,
         lane=passage.lane,
-        direction=_name("DIRECTION", passage.direction),
-        started_at=_timestamp(passage.started_at),
-        ended_at=_timestamp(passage.ended_at),
+        direction=enum_name("DIRECTION", passage.direction),
+        started_at=moment_to_pb(passage.started_at),
+        ended_at=moment_to_pb(passage.ended_at),
         start_s=passage.start_s,
         end_s=passage.end_s,
         plate=passage.plate,
-        plate_class=_name("PLATE_CLASS", passage.plate_class),
+        plate_class=enum_name("PLATE_CLASS", passage.plate_class),
         probability=passage.probability,
         text_probabilities=passage.text_probabilities,
         char_probs=None if passage.char_probs is None else char_probs_to_pb(passage.char_probs),
         reads=passage.reads,
-        vehicle_class=_name("VEHICLE_CLASS", passage.vehicle_class),
-        vehicle_colour=_name("VEHICLE_COLOUR", passage.vehicle_colour),
+        vehicle_class=enum_name("VEHICLE_CLASS", passage.vehicle_class),
+        vehicle_colour=enum_name("VEHICLE_COLOUR", passage.vehicle_colour),
         evidence=None if passage.evidence is None else evidence_to_pb(passage.evidence),
         closed=passage.closed,
         latency_s=passage.latency_s,
@@ -190,21 +190,21 @@ def passage_from_pb(message: pb.Passage) -> Passage:
         revision=message.revision,
         camera=message.camera,
         lane=message.lane if message.HasField("lane") else None,
-        direction=_member(pb.Direction, "DIRECTION", Direction, message.direction),
-        started_at=_datetime(message.started_at),
-        ended_at=_datetime(message.ended_at),
+        direction=direction_from_pb(message.direction),
+        started_at=moment_from_pb(message.started_at),
+        ended_at=moment_from_pb(message.ended_at),
         start_s=message.start_s,
         end_s=message.end_s,
         plate=message.plate if message.HasField("plate") else None,
-        plate_class=_plate_class(message.plate_class),
+        plate_class=plate_class_from_pb(message.plate_class),
         probability=message.probability if message.HasField("probability") else None,
         text_probabilities=tuple(message.text_probabilities),
         char_probs=(
             char_probs_from_pb(message.char_probs) if message.HasField("char_probs") else None
         ),
         reads=message.reads,
-        vehicle_class=_vehicle_class(message.vehicle_class),
-        vehicle_colour=_vehicle_colour(message.vehicle_colour),
+        vehicle_class=vehicle_class_from_pb(message.vehicle_class),
+        vehicle_colour=vehicle_colour_from_pb(message.vehicle_colour),
         evidence=evidence_from_pb(message.evidence) if message.HasField("evidence") else None,
         closed=message.closed,
         latency_s=message.latency_s if message.HasField("latency_s") else None,
@@ -216,9 +216,9 @@ def entry_to_pb(entry: WatchlistEntry) -> pb.WatchlistEntry:
     return pb.WatchlistEntry(
         id=entry.id,
         plate=entry.plate,
-        plate_class=_name("PLATE_CLASS", entry.plate_class),
-        vehicle_class=_name("VEHICLE_CLASS", entry.vehicle_class),
-        vehicle_colour=_name("VEHICLE_COLOUR", entry.vehicle_colour),
+        plate_class=enum_name("PLATE_CLASS", entry.plate_class),
+        vehicle_class=enum_name("VEHICLE_CLASS", entry.vehicle_class),
+        vehicle_colour=enum_name("VEHICLE_COLOUR", entry.vehicle_colour),
         category=entry.category,
         priority=entry.priority,
         disposition=entry.disposition,
@@ -226,8 +226,8 @@ def entry_to_pb(entry: WatchlistEntry) -> pb.WatchlistEntry:
         case_number=entry.case_number,
         authoriser=entry.authoriser,
         requester=entry.requester,
-        valid_from=_timestamp(entry.valid_from),
-        expires_at=_timestamp(entry.expires_at),
+        valid_from=moment_to_pb(entry.valid_from),
+        expires_at=moment_to_pb(entry.expires_at),
         audience=entry.audience,
         source=entry.source,
     )
@@ -238,9 +238,9 @@ def entry_from_pb(message: pb.WatchlistEntry) -> WatchlistEntry:
     return WatchlistEntry(
         id=message.id,
         plate=message.plate,
-        plate_class=_plate_class(message.plate_class),
-        vehicle_class=_vehicle_class(message.vehicle_class),
-        vehicle_colour=_vehicle_colour(message.vehicle_colour),
+        plate_class=plate_class_from_pb(message.plate_class),
+        vehicle_class=vehicle_class_from_pb(message.vehicle_class),
+        vehicle_colour=vehicle_colour_from_pb(message.vehicle_colour),
         category=message.category,
         priority=message.priority,
         disposition=message.disposition,
@@ -248,8 +248,8 @@ def entry_from_pb(message: pb.WatchlistEntry) -> WatchlistEntry:
         case_number=message.case_number,
         authoriser=message.authoriser,
         requester=message.requester if message.HasField("requester") else None,
-        valid_from=_datetime(message.valid_from),
-        expires_at=_datetime(message.expires_at),
+        valid_from=moment_from_pb(message.valid_from),
+        expires_at=moment_from_pb(message.expires_at),
         audience=tuple(message.audience),
         source=message.source if message.HasField("source") else None,
     )
@@ -263,11 +263,11 @@ def hit_to_pb(hit: Hit) -> pb.Hit:
         checkpoint=hit.checkpoint,
         passage=passage_to_pb(hit.passage),
         entry=entry_to_pb(hit.entry),
-        kind=_name("MATCH_KIND", hit.kind),
+        kind=enum_name("MATCH_KIND", hit.kind),
         probability=hit.probability,
         list_version=hit.list_version,
         list_age_s=hit.list_age_s,
-        occurred_at=_timestamp(hit.occurred_at),
+        occurred_at=moment_to_pb(hit.occurred_at),
         mismatches=hit.mismatches,
         retracted=hit.retracted,
         reading=hit.reading,
@@ -281,7 +281,7 @@ def hit_from_pb(message: pb.Hit) -> Hit:
     Raises:
         ValueError: the kind is missing or unknown, or the passage is broken.
     """
-    kind = _member(pb.MatchKind, "MATCH_KIND", MatchKind, message.kind)
+    kind = match_kind_from_pb(message.kind)
     if kind is None:
         raise ValueError(f"hit {message.id}: kind {message.kind} is unknown; update this client")
     return Hit(
@@ -294,7 +294,7 @@ def hit_from_pb(message: pb.Hit) -> Hit:
         probability=message.probability,
         list_version=message.list_version,
         list_age_s=message.list_age_s,
-        occurred_at=_datetime(message.occurred_at),
+        occurred_at=moment_from_pb(message.occurred_at),
         mismatches=tuple(message.mismatches),
         retracted=message.retracted,
         reading=message.reading if message.HasField("reading") else None,
@@ -307,17 +307,17 @@ def alert_to_pb(alert: Alert) -> pb.Alert:
     return pb.Alert(
         sequence=alert.sequence,
         hit=hit_to_pb(alert.hit),
-        received_at=_timestamp(alert.received_at),
+        received_at=moment_to_pb(alert.received_at),
         review=review_state_to_pb(alert.review),
         reviewer=alert.reviewer,
         review_note=alert.review_note,
-        reviewed_at=_maybe_timestamp(alert.reviewed_at),
-        reviewer_named_by=_name("NAMED_BY", alert.reviewer_named_by),
+        reviewed_at=None if alert.reviewed_at is None else moment_to_pb(alert.reviewed_at),
+        reviewer_named_by=enum_name("NAMED_BY", alert.reviewer_named_by),
         outcome=alert.outcome,
-        escalated_at=_maybe_timestamp(alert.escalated_at),
+        escalated_at=None if alert.escalated_at is None else moment_to_pb(alert.escalated_at),
         escalated_by=alert.escalated_by,
         escalation_note=alert.escalation_note,
-        escalation_named_by=_name("NAMED_BY", alert.escalation_named_by),
+        escalation_named_by=enum_name("NAMED_BY", alert.escalation_named_by),
     )
 
 
@@ -330,88 +330,19 @@ def alert_from_pb(message: pb.Alert) -> Alert:
     return Alert(
         sequence=message.sequence,
         hit=hit_from_pb(message.hit),
-        received_at=_datetime(message.received_at),
+        received_at=moment_from_pb(message.received_at),
         review=review_state_from_pb(message.review) or ReviewState.UNVERIFIED,
         reviewer=message.reviewer if message.HasField("reviewer") else None,
         review_note=message.review_note if message.HasField("review_note") else None,
-        reviewed_at=_datetime(message.reviewed_at) if message.HasField("reviewed_at") else None,
+        reviewed_at=(
+            moment_from_pb(message.reviewed_at) if message.HasField("reviewed_at") else None
+        ),
         reviewer_named_by=named_by_from_pb(message.reviewer_named_by),
         outcome=message.outcome if message.HasField("outcome") else None,
-        escalated_at=_datetime(message.escalated_at) if message.HasField("escalated_at") else None,
+        escalated_at=(
+            moment_from_pb(message.escalated_at) if message.HasField("escalated_at") else None
+        ),
         escalated_by=message.escalated_by if message.HasField("escalated_by") else None,
         escalation_note=message.escalation_note if message.HasField("escalation_note") else None,
         escalation_named_by=named_by_from_pb(message.escalation_named_by),
     )
-
-
-def review_state_to_pb(state: ReviewState) -> str:
-    """The state's name in the .proto, which a message takes for its number."""
-    return f"REVIEW_STATE_{state.name}"
-
-
-def review_state_from_pb(number: int) -> ReviewState | None:
-    """Convert one review state; None for UNSPECIFIED and what is unknown."""
-    return _member(pb.ReviewState, "REVIEW_STATE", ReviewState, number)
-
-
-def match_kind_to_pb(kind: MatchKind) -> str:
-    """The kind's name in the .proto, which a message takes for its number."""
-    return f"MATCH_KIND_{kind.name}"
-
-
-def match_kind_from_pb(number: int) -> MatchKind | None:
-    """Convert one kind of match; None for UNSPECIFIED and what is unknown."""
-    return _member(pb.MatchKind, "MATCH_KIND", MatchKind, number)
-
-
-def named_by_from_pb(number: int) -> NamedBy | None:
-    """Convert how a person is known; None for UNSPECIFIED and what is unknown."""
-    return _member(pb.NamedBy, "NAMED_BY", NamedBy, number)
-
-
-def timestamp_from_us(microseconds: int) -> Timestamp:
-    """Microseconds since 1970 (UTC) as a Timestamp."""
-    return Timestamp(seconds=microseconds // 1_000_000, nanos=microseconds % 1_000_000 * 1000)
-
-
-def _name(prefix: str, member: StrEnum | None) -> str | None:
-    """The value's name in the .proto, which a message takes for its number; None stays unset."""
-    return None if member is None else f"{prefix}_{member.name}"
-
-
-def _member(wrapper: EnumTypeWrapper, prefix: str, kind: type[E], number: int) -> E | None:
-    """The member numbered ``number``; None for 0 and for what this version does not know."""
-    value = wrapper.DESCRIPTOR.values_by_number.get(number)
-    if value is None or number == _UNSPECIFIED:
-        return None
-    return kind[value.name.removeprefix(prefix + "_")]
-
-
-def _plate_class(number: int) -> PlateClass | None:
-    known = _member(pb.PlateClass, "PLATE_CLASS", PlateClass, number)
-    return PlateClass.OTHER if known is None and number else known
-
-
-def _vehicle_class(number: int) -> VehicleClass | None:
-    known = _member(pb.VehicleClass, "VEHICLE_CLASS", VehicleClass, number)
-    return VehicleClass.OTHER if known is None and number else known
-
-
-def _vehicle_colour(number: int) -> VehicleColour | None:
-    return _member(pb.VehicleColour, "VEHICLE_COLOUR", VehicleColour, number)
-
-
-def _maybe_timestamp(moment: datetime | None) -> Timestamp | None:
-    return None if moment is None else _timestamp(moment)
-
-
-def _timestamp(moment: datetime) -> Timestamp:
-    if moment.tzinfo is None:
-        raise ValueError(f"{moment.isoformat()}: a time without its zone")
-    stamp = Timestamp()
-    stamp.FromDatetime(moment.astimezone(UTC))
-    return stamp
-
-
-def _datetime(stamp: Timestamp) -> datetime:
-    return stamp.ToDatetime(tzinfo=UTC)

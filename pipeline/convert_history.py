@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Final
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from checkpoint.v1 import alerts_pb2 as pb
-from pipeline.convert import hit_from_pb, named_by_from_pb, review_state_from_pb
+from pipeline.convert import hit_from_pb
+from pipeline.convert_values import moment_from_pb, named_by_from_pb, review_state_from_pb
 from pipeline.types import AlertStats, HistoryEvent, HistoryKind
 
 _KINDS: Final = {
@@ -28,7 +26,7 @@ def history_from_pb(message: pb.HistoryEvent) -> HistoryEvent:
     if name is None:
         raise ValueError(f"history: kind {message.kind} is unknown; update this client")
     return HistoryEvent(
-        at=_datetime(message.at),
+        at=moment_from_pb(message.at),
         kind=HistoryKind[name],
         revision=message.revision,
         sequence=message.sequence,
@@ -44,8 +42,8 @@ def history_from_pb(message: pb.HistoryEvent) -> HistoryEvent:
 def stats_from_pb(message: pb.GetStatsResponse) -> AlertStats:
     """Convert the counts of a period."""
     return AlertStats(
-        since=_datetime(message.since),
-        until=_datetime(message.until),
+        since=moment_from_pb(message.since),
+        until=moment_from_pb(message.until),
         alerts=message.alerts,
         unverified=message.unverified,
         confirmed=message.confirmed,
@@ -65,7 +63,3 @@ def stats_from_pb(message: pb.GetStatsResponse) -> AlertStats:
         subscribers=message.subscribers,
         publishers=message.publishers,
     )
-
-
-def _datetime(stamp: Timestamp) -> datetime:
-    return stamp.ToDatetime(tzinfo=UTC)

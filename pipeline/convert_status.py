@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Final
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from checkpoint.v1 import alerts_pb2 as pb
+from pipeline.convert_values import moment_from_pb, moment_to_pb
 from pipeline.status import CheckpointReport, CheckpointState, CheckpointStatus
 
 MOST_PROBLEMS: Final = 30
@@ -19,8 +17,8 @@ def report_to_pb(report: CheckpointReport) -> pb.CheckpointReport:
     """Convert one report; of its problems at most ``MOST_PROBLEMS``, each cut where it is long."""
     return pb.CheckpointReport(
         checkpoint=report.checkpoint,
-        reported_at=_timestamp(report.reported_at),
-        started_at=_timestamp(report.started_at),
+        reported_at=moment_to_pb(report.reported_at),
+        started_at=moment_to_pb(report.started_at),
         version=report.version,
         waiting_hits=report.waiting_hits,
         oldest_waiting_s=report.oldest_waiting_s,
@@ -37,8 +35,8 @@ def report_from_pb(message: pb.CheckpointReport) -> CheckpointReport:
     """Convert one report message."""
     return CheckpointReport(
         checkpoint=message.checkpoint,
-        reported_at=_datetime(message.reported_at),
-        started_at=_datetime(message.started_at),
+        reported_at=moment_from_pb(message.reported_at),
+        started_at=moment_from_pb(message.started_at),
         version=message.version,
         waiting_hits=message.waiting_hits,
         oldest_waiting_s=(
@@ -55,8 +53,10 @@ def status_from_pb(message: pb.CheckpointStatus) -> CheckpointStatus:
     return CheckpointStatus(
         checkpoint=message.checkpoint,
         state=_STATES.get(message.state, CheckpointState.SILENT),
-        since=_datetime(message.since),
-        last_seen_at=_datetime(message.last_seen_at) if message.HasField("last_seen_at") else None,
+        since=moment_from_pb(message.since),
+        last_seen_at=(
+            moment_from_pb(message.last_seen_at) if message.HasField("last_seen_at") else None
+        ),
         lag_s=message.lag_s if message.HasField("lag_s") else None,
         clock_ahead_s=message.clock_ahead_s if message.HasField("clock_ahead_s") else None,
         report=report_from_pb(message.report) if message.HasField("report") else None,
@@ -68,8 +68,8 @@ def status_to_pb(status: CheckpointStatus) -> pb.CheckpointStatus:
     return pb.CheckpointStatus(
         checkpoint=status.checkpoint,
         state=state_to_pb(status.state),
-        since=_timestamp(status.since),
-        last_seen_at=None if status.last_seen_at is None else _timestamp(status.last_seen_at),
+        since=moment_to_pb(status.since),
+        last_seen_at=None if status.last_seen_at is None else moment_to_pb(status.last_seen_at),
         lag_s=status.lag_s,
         clock_ahead_s=status.clock_ahead_s,
         report=None if status.report is None else report_to_pb(status.report),
@@ -86,13 +86,3 @@ _STATES: Final = {pb.CheckpointState.Value(state_to_pb(state)): state for state 
 
 def _cut(message: str) -> str:
     return message if len(message) <= LONGEST_PROBLEM else message[: LONGEST_PROBLEM - 1] + "…"
-
-
-def _timestamp(moment: datetime) -> Timestamp:
-    stamp = Timestamp()
-    stamp.FromDatetime(moment.astimezone(UTC))
-    return stamp
-
-
-def _datetime(stamp: Timestamp) -> datetime:
-    return stamp.ToDatetime(tzinfo=UTC)

@@ -7,8 +7,8 @@ from typing import Final
 from checkpoint.v1 import alerts_pb2 as pb
 from pipeline.alerts.auth import CALLER
 from pipeline.alerts.calls import Calls, Context, invalid
-from pipeline.convert import timestamp_from_us
 from pipeline.convert_status import MOST_PROBLEMS
+from pipeline.convert_values import timestamp_from_us
 
 _LONGEST_NAME: Final = 64
 

@@ -26,13 +26,10 @@ import structlog
 from checkpoint.v1 import alerts_pb2 as pb
 from checkpoint.v1 import alerts_pb2_grpc
 from pipeline.alerts.channel import Backoff, explain, open_channel
-from pipeline.convert import (
-    alert_from_pb,
-    match_kind_to_pb,
-    review_state_to_pb,
-)
+from pipeline.convert import alert_from_pb
 from pipeline.convert_history import history_from_pb, stats_from_pb
 from pipeline.convert_status import state_to_pb, status_from_pb
+from pipeline.convert_values import match_kind_to_pb, review_state_to_pb
 from pipeline.errors import AlertServiceError
 from pipeline.status import CheckpointState, CheckpointStatus
 from pipeline.types import Alert, AlertStats, HistoryEvent, MatchKind, ReviewState

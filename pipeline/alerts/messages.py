@@ -12,7 +12,7 @@ from pipeline.alerts.records import (
     StoredAlert,
     StoredRevision,
 )
-from pipeline.convert import review_state_to_pb, timestamp_from_us
+from pipeline.convert_values import review_state_to_pb, timestamp_from_us
 from pipeline.types import NamedBy, ReviewState
 
 _KINDS: Final = {

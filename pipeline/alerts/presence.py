@@ -14,8 +14,8 @@ from typing import Any, Final
 from checkpoint.v1 import alerts_pb2 as pb
 from pipeline.alerts.records import StoredCheckpoint
 from pipeline.clock import Clock
-from pipeline.convert import timestamp_from_us
 from pipeline.convert_status import state_to_pb
+from pipeline.convert_values import timestamp_from_us
 from pipeline.status import CheckpointState
 
 MOST_CHECKPOINTS: Final = 10_000

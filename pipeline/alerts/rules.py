@@ -9,7 +9,8 @@ from typing import Any, Final
 from checkpoint.v1 import alerts_pb2 as pb
 from pipeline.alerts.feed import FeedEvent
 from pipeline.alerts.records import LONGEST_ID, EventKind
-from pipeline.convert import MAX_EVIDENCE_BYTES, match_kind_from_pb
+from pipeline.convert import MAX_EVIDENCE_BYTES
+from pipeline.convert_values import match_kind_from_pb
 
 LARGEST_HIT: Final = 128 * 1024
 """Bytes of a hit without its JPEG; one of ours has about three thousand."""

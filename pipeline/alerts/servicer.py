@@ -30,7 +30,7 @@ from pipeline.alerts.records import (
 from pipeline.alerts.rules import listed
 from pipeline.alerts.status import CallRefused, Reason
 from pipeline.alerts.streams import StreamCalls
-from pipeline.convert import review_state_from_pb, timestamp_from_us
+from pipeline.convert_values import review_state_from_pb, timestamp_from_us
 from pipeline.types import ReviewState
 
 _log = structlog.get_logger(__name__)

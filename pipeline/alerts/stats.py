@@ -9,7 +9,7 @@ from typing import Final
 
 from checkpoint.v1 import alerts_pb2 as pb
 from pipeline.alerts.records import StoredAlert
-from pipeline.convert import match_kind_from_pb, timestamp_from_us
+from pipeline.convert_values import match_kind_from_pb, timestamp_from_us
 from pipeline.types import ReviewState
 
 MOST_COUNTED: Final = 20_000

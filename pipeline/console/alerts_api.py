@@ -17,8 +17,9 @@ from checkpoint.v1 import alerts_pb2 as pb
 from pipeline import events
 from pipeline.console.context import ANY_ROLE, ApiError, body_of, invalid, not_found, require_role
 from pipeline.console.link import link_of
-from pipeline.convert import alert_from_pb, hit_from_pb, match_kind_to_pb, review_state_to_pb
+from pipeline.convert import alert_from_pb, hit_from_pb
 from pipeline.convert_history import history_from_pb
+from pipeline.convert_values import match_kind_to_pb, review_state_to_pb
 from pipeline.evidence_plate import plate_picture
 from pipeline.readings import readings_of
 from pipeline.types import Alert, HistoryEvent, Hit, MatchKind, ReviewState, WatchlistEntry

@@ -10,7 +10,7 @@ from typing import Final
 
 from checkpoint.v1 import alerts_pb2 as pb
 from pipeline.alerts.records import EventKind, StoredAlert
-from pipeline.convert import match_kind_from_pb, timestamp_from_us
+from pipeline.convert_values import match_kind_from_pb, timestamp_from_us
 from pipeline.histogram import Distribution, Histogram
 from pipeline.rollup import CountedAlert, Rollup, RollupError
 from pipeline.sinks.base import NAMES, Event, SinkError

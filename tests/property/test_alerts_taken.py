@@ -13,7 +13,8 @@ from pipeline.alerts.escalation import WaitingAlerts
 from pipeline.alerts.feed import FeedEvent
 from pipeline.alerts.records import EventKind, StoredAlert, StoredReview
 from pipeline.alerts.rules import LARGEST_HIT, fault
-from pipeline.convert import hit_from_pb, hit_to_pb, timestamp_from_us
+from pipeline.convert import hit_from_pb, hit_to_pb
+from pipeline.convert_values import timestamp_from_us
 from tests.integration.alerts_support import make_hit
 
 WHOLE = hit_to_pb(make_hit(1, jpeg=b"")).SerializeToString()

@@ -16,6 +16,7 @@ from hypothesis.extra import numpy as arrays
 
 from checkpoint.v1 import alerts_pb2 as pb
 from pipeline import convert
+from pipeline.convert_values import moment_to_pb
 from pipeline.types import (
     ALPHABET,
     SLOTS,
@@ -214,4 +215,4 @@ def test_a_distribution_of_the_wrong_size_is_refused() -> None:
 
 def test_a_time_without_its_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="zone"):
-        convert._timestamp(datetime(2026, 1, 1))
+        moment_to_pb(datetime(2026, 1, 1))
