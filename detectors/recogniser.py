@@ -46,6 +46,8 @@ from pipeline.types import (
     VehicleDetection,
 )
 
+VIDEO_SIZES = 4
+"""Sizes of pictures, as cameras have them, for which the scene net is compiled of its own."""
 BLANK_LIMIT = 0.5
 """From this probability of a blank first slot on, the reader sees no plate."""
 SURE_PLATE = 0.8
@@ -299,7 +301,9 @@ def load_recogniser(
     else:
         scene_model = load_model("scene", weights)
         # second looks are for single pictures, which all threads share
-        network = OpenVinoNetwork(scene_model.path, threads, together=options.second_look)
+        network = OpenVinoNetwork(
+            scene_model.path, threads, together=options.second_look, own_sizes=VIDEO_SIZES
+        )
         detector = SceneNet(network, options)
         close_up = SceneNet(network, replace(options, side=256, second_look=False))
         version = scene_model.version

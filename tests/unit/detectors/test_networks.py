@@ -168,12 +168,3 @@ def test_weights_of_ones_own_need_their_file(tmp_path: Path) -> None:
 
     with pytest.raises(WeightsError, match="no such file"):
         UltralyticsDetector(tmp_path / "mine.pt")
-
-
-def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
-    from detectors.backends.openvino import OpenVinoNetwork
-
-    path = tmp_path / "net.xml"
-    path.write_text("<nothing/>")
-    with pytest.raises(WeightsError, match="cannot use it"):
-        OpenVinoNetwork(path)
