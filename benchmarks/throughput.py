@@ -162,7 +162,7 @@ def measure(settings: Settings, progress: Progress) -> Report:
         seconds,
         progress,
         sample_fps=settings.fps,
-        batch=recognition.batch_size,
+        batch=recognition.batch_size or recogniser.batch,
     )
     return _report(settings, machine, clip, run, ceiling, recogniser.device)
 

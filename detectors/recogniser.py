@@ -69,8 +69,8 @@ Recognised: TypeAlias = tuple[tuple[ReadPlate, ...], tuple[VehicleDetection, ...
 class Recogniser:
     """A detector, a reader and a colour classifier, working together.
 
-    ``version`` names the weights. Calls are safe from several threads; the networks run one
-    batch at a time.
+    ``version`` names the weights, ``batch`` is how many pictures suit it at once. Calls are safe
+    from several threads; the networks run one batch at a time.
     """
 
     detector: SceneDetector
@@ -78,6 +78,7 @@ class Recogniser:
     colour: ColourClassifier | None = None
     version: str = "unversioned"
     close_up: SceneDetector | None = None
+    batch: int = 4
 
     @property
     def device(self) -> str:
@@ -271,7 +272,7 @@ def load_recogniser(
     Raises WeightsError where weights are missing, altered or unusable, ConfigError where the
     device cannot be used.
     """
-    from detectors.backends.openvino import OpenVinoNetwork
+    from detectors.backends.openvino import OpenVinoNetwork, cores
 
     options = scene or SceneOptions(second_look=second_look)
     colour_model = load_model("colour", weights)
@@ -308,7 +309,9 @@ def load_recogniser(
         close_up = SceneNet(network, replace(options, side=256, second_look=False))
         version = scene_model.version
     version = f"scene {version}, reader {reader_version}"
-    return Recogniser(detector, plate_reader, colour, version, close_up)
+    # each thread has a picture, and the next one is there when it is through
+    batch = 2 * (threads or cores())
+    return Recogniser(detector, plate_reader, colour, version, close_up, batch)
 
 
 def _load_reader(

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from pipeline.config import CameraSettings, SavingSettings
 from pipeline.lag import Falling
+from pipeline.mailbox import MailboxCounts, Mailboxes
 from pipeline.motion import REFRESH_S, Luma, MotionGate, luma_grid
 from pipeline.types import Present
 
@@ -37,9 +39,7 @@ EASED_S = 0.4
 _EMPTY_S = 2.0  # a lane in which nothing has moved for so long is decoded lightly
 _REFRESHES = 3.0  # looks in the time after which a standing vehicle would count as gone
 _TOLERANCE_S = 0.01  # by which frames are not evenly spaced
-_LEAST_SHARE = 0.05
-_CUT = 0.9  # of the share of frames that go on, whenever the one before still waits
-_GAIN = 0.05  # to that share, whenever it does not
+_QUEUE_S = 0.2  # of a camera's frames, so many seconds' worth may wait: one, at five a second
 
 
 class Attention:
@@ -49,10 +49,17 @@ class Attention:
         savings: what may be left out.
         close_after_s: a vehicle unseen for so long has left; a standing one is seen more often.
         detector_side: longer side of the detector's input in pixels, where it takes small pictures.
+        mailbox: what has become of the camera's frames; None: they wait for room and none is lost.
+        most_waiting: while so many wait in the mailbox, no more are passed on.
     """
 
     def __init__(
-        self, savings: SavingSettings, close_after_s: float, detector_side: int | None = None
+        self,
+        savings: SavingSettings,
+        close_after_s: float,
+        detector_side: int | None = None,
+        mailbox: Callable[[], MailboxCounts] | None = None,
+        most_waiting: int = 1,
     ) -> None:
         self.small_side = detector_side if savings.scale_planes else None
         """Longer side of the small picture that is to be made from the planes; None: none."""
@@ -61,11 +68,11 @@ class Attention:
         self._gate = MotionGate()
         self._lock = threading.Lock()
         self._skipped: Counter[str] = Counter()
-        self._overload = self._missed = self._outdone = 0
+        self._overload = self._missed = 0
         self._falling = Falling()
         self._behind = False
         self._present = Present()
-        self._share, self._credit = 1.0, 0.0
+        self._mailbox, self._most_waiting = mailbox, most_waiting
         self._now_s = self._passed_s = 0.0
         self._looked_s: float | None = None
         self._lost_then = 0
@@ -94,7 +101,7 @@ class Attention:
             if self._knows(present, media_s):
                 self._skipped[KNOWN] += 1
                 return False
-            if not self._fits():
+            if self._mailbox is not None and self._mailbox().inside >= self._most_waiting:
                 self._overload += 1
                 return False
         self._passed_s = media_s
@@ -146,29 +153,17 @@ class Attention:
         with self._lock:
             self._missed += 1
 
-    def passed_on(self, waiting: int, outdone: int) -> None:
-        """A frame is put into the mailbox, where ``waiting`` older ones still are and ``outdone``
-        have been lost so far."""
-        with self._lock:
-            self._outdone = outdone
-            self._share = (
-                max(_LEAST_SHARE, self._share * _CUT) if waiting else min(1.0, self._share + _GAIN)
-            )
-
     def tell(self, present: Present, media_s: float) -> None:
         """What the latest recognised frame, at ``media_s``, left in view. Recognition's thread."""
         with self._lock:
             self._present = present
-            lost = self._overload + self._missed + self._outdone
+            lost = self._overload + self._missed
+            if self._mailbox is not None:
+                lost += sum(self._mailbox().dropped.values())
             gap_s = 0.0 if self._looked_s is None else media_s - self._looked_s
             if gap_s >= OVERLOOKED_S and lost > self._lost_then:
                 self._overlooked_s += gap_s
             self._looked_s, self._lost_then = media_s, lost
-
-    @property
-    def share(self) -> float:
-        """Of the frames worth a look, how many go on: below 1 where the machine is overloaded."""
-        return self._share
 
     @property
     def skipped(self) -> Mapping[str, int]:
@@ -199,14 +194,6 @@ class Attention:
             and 0 <= since_s < min(EASED_S, self._standing_s) - _TOLERANCE_S
         )
 
-    def _fits(self) -> bool:
-        """Let ``share`` of all frames through, evenly spaced."""
-        self._credit += self._share
-        if self._credit < 1.0:
-            return False
-        self._credit -= 1.0
-        return True
-
 
 class Attentions:
     """The attention of every camera, by name. Thread-safe.
@@ -214,7 +201,9 @@ class Attentions:
     Args:
         savings: of cameras that have none of their own.
         close_after_s, detector_side: see :class:`Attention`.
-        everything: nothing is left out, for files that are read once.
+        mailboxes: where the cameras' frames wait; None: nothing is left out, for files that are
+            read once.
+        mailbox_frames: of one camera wait at most so many.
     """
 
     def __init__(
@@ -222,26 +211,32 @@ class Attentions:
         savings: SavingSettings,
         close_after_s: float,
         detector_side: int | None,
-        *,
-        everything: bool = False,
+        mailboxes: Mailboxes | None = None,
+        mailbox_frames: int = 1,
     ) -> None:
         self._savings = savings
         self._close_after_s = close_after_s
         self._detector_side = detector_side
-        self._everything = everything
+        self._mailboxes = mailboxes
+        self._mailbox_frames = mailbox_frames
         self._lock = threading.Lock()
         self._of: dict[str, Attention] = {}
 
     def of(self, camera: CameraSettings) -> Attention:
         """The camera's, made where it has none."""
-        savings = camera.savings or self._savings
-        if self._everything:
-            savings = savings.model_copy(update={"motion_gate": False, "ease_known": False})
         with self._lock:
             if camera.name not in self._of:
-                made = Attention(savings, self._close_after_s, self._detector_side)
-                self._of[camera.name] = made
+                self._of[camera.name] = self._made(camera)
             return self._of[camera.name]
+
+    def _made(self, camera: CameraSettings) -> Attention:
+        savings = camera.savings or self._savings
+        if self._mailboxes is None:
+            savings = savings.model_copy(update={"motion_gate": False, "ease_known": False})
+            return Attention(savings, self._close_after_s, self._detector_side)
+        most = min(self._mailbox_frames, max(1, int(_QUEUE_S * camera.sample_fps + _TOLERANCE_S)))
+        mailbox = partial(self._mailboxes.counts, camera.name)
+        return Attention(savings, self._close_after_s, self._detector_side, mailbox, most)
 
     def tell(self, camera: str, present: Present, media_s: float) -> None:
         """See :meth:`Attention.tell`; nothing where the camera is gone."""

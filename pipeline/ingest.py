@@ -317,9 +317,6 @@ class CameraWorker:
             small=sample.small,
             ready_s=self._clock.monotonic(),
         )
-        if self._attention is not None and live:
-            mailbox = self._mailboxes.counts(self.camera)
-            self._attention.passed_on(mailbox.inside, sum(mailbox.dropped.values()))
         self._sequence += 1
         self._media_s = media_s
         accepted = self._mailboxes.put(frame)

@@ -179,7 +179,8 @@ class Recognition:
             recognition.savings,
             settings.passages.close_after_s,
             recogniser.input_side,
-            everything=once,
+            None if once else self.mailboxes,
+            recognition.mailbox_frames,
         )
 
         decoder = _decoder(recogniser)
@@ -206,7 +207,11 @@ class Recognition:
         self._quiet_s = settings.passages.close_after_s
         self.workers = [self._new_worker(camera) for camera in settings.cameras]
         self.stage = RecognitionStage(
-            Batcher(self.mailboxes, recognition.batch_size, recognition.batch_deadline_s),
+            Batcher(
+                self.mailboxes,
+                recognition.batch_size or recogniser.batch,
+                recognition.batch_deadline_s,
+            ),
             recogniser,
             {camera.name: self._new_builder(camera) for camera in settings.cameras},
             _SILENT_FACTOR * settings.passages.close_after_s,
@@ -352,8 +357,8 @@ class Recognition:
             return None
         status = worker.status()
         self.workers = [one for one in self.workers if one is not worker]
-        self.mailboxes.remove(camera)
         self._attentions.forget(camera)
+        self.mailboxes.remove(camera)
         self.stills.forget(camera)
         for known in (self._latest, self._latency_s):
             known.pop(camera, None)

@@ -48,7 +48,7 @@ class OpenVinoNetwork:
         together: bool = False,
         own_sizes: int = 0,
     ) -> None:
-        threads = threads or _cores()
+        threads = threads or cores()
         self._streams = 1 if together else threads
         self._core = ov.Core()
         self._options: dict[str, object] = {
@@ -132,7 +132,7 @@ def _one_by_one(requests: Sequence[ov.InferRequest], batch: NDArray[np.uint8]) -
     return answers
 
 
-def _cores() -> int:
+def cores() -> int:
     """Cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

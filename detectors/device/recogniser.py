@@ -150,7 +150,8 @@ def load_device_recogniser(
         ReaderOptions(temperature=float(details.get("temperature", 1.0))),
     )
     version = f"scene {version}, reader {model.version}, by torch on {place}"
-    return DeviceRecogniser(detector, reader, colour, version, close_up, lane=lane)
+    batch = (1 + AHEAD) * options.batch
+    return DeviceRecogniser(detector, reader, colour, version, close_up, batch, lane=lane)
 
 
 def _filled(net: Any, model: Model) -> Any:

@@ -69,9 +69,20 @@ class RecognitionSettings(Settings):
         description="auto, cpu, cuda or cuda:N; auto: a GPU where one can be used",
     )
     threads: int = Field(default=0, ge=0, description="0: as many as there are cores")
-    batch_size: int = Field(default=8, ge=1, le=256)
-    batch_deadline_s: float = Field(default=0.03, ge=0)
-    mailbox_frames: int = Field(default=2, ge=1)
+    batch_size: int | None = Field(
+        default=None,
+        ge=1,
+        le=256,
+        description="None: what suits the device: two for each thread of a CPU, 128 on a GPU",
+    )
+    batch_deadline_s: float = Field(
+        default=0.01, ge=0, description="how long a frame waits for others to be recognised with"
+    )
+    mailbox_frames: int = Field(
+        default=2,
+        ge=1,
+        description="of a camera wait a fifth of a second's frames, but no more than these",
+    )
     staleness_s: float = Field(default=2.0, gt=0)
     savings: SavingSettings = SavingSettings()
     weights_dir: Path | None = Field(default=None, description="None: the shipped weights")

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.attention import KNOWN, LIGHT, OVERLOAD, STILL, Attention, Attentions
 from pipeline.config import CameraSettings, SavingSettings
+from pipeline.mailbox import STALE, MailboxCounts, Mailboxes
 from pipeline.motion import Luma
-from pipeline.types import Present
+from pipeline.types import Frame, Present
 
+START = datetime(2026, 1, 1, tzinfo=UTC)
 ROAD: Luma = np.random.default_rng(1).integers(60, 160, (270, 480)).astype(np.uint8)
 OFF = SavingSettings(motion_gate=False, light_decoding=False)
 
@@ -103,43 +108,54 @@ def test_decoding_is_never_light_without_the_gate() -> None:
     assert not attention.light
 
 
-def test_overload_thins_out_evenly_and_is_counted() -> None:
-    attention = Attention(OFF, 1.2)
-    wanted: list[bool] = []
-    for n in range(400):
-        wanted.append(attention.wants(ROAD, 0.2 * n))
-        if wanted[-1]:
-            attention.passed_on(1 if n % 2 else 0, 0)  # every other frame finds one waiting
-    assert attention.dropped[OVERLOAD] == wanted.count(False)
-    assert 0.2 < attention.share < 0.7
-    gaps = np.diff(np.flatnonzero(wanted[200:]))
-    assert np.abs(np.diff(gaps)).max() <= 3
+class Queue:
+    """What waits in a camera's mailbox, and what was lost there."""
+
+    def __init__(self, inside: int = 0) -> None:
+        self.inside, self.lost = inside, 0
+
+    def __call__(self) -> MailboxCounts:
+        return MailboxCounts(0, 0, self.inside, {STALE: self.lost})
 
 
-def test_the_rate_comes_back_when_the_load_goes() -> None:
-    attention = Attention(OFF, 1.2)
-    for n in range(200):
-        if attention.wants(ROAD, 0.2 * n):
-            attention.passed_on(2, 0)
-    assert attention.share == 0.05
-    for n in range(200, 500):
-        if attention.wants(ROAD, 0.2 * n):
-            attention.passed_on(0, 0)
-    assert attention.share == 1.0
+def test_no_frame_is_passed_on_while_the_one_before_waits_and_each_is_counted() -> None:
+    queue = Queue()
+    attention = Attention(OFF, 1.2, mailbox=queue)
+    assert attention.wants(ROAD, 0.0)
+    queue.inside = 1
+    assert not attention.wants(ROAD, 0.2)
+    assert not attention.wants(ROAD, 0.4)
+    queue.inside = 0  # the machine has taken it
+    assert attention.wants(ROAD, 0.6)
+    assert attention.dropped[OVERLOAD] == 2
+
+
+@pytest.mark.parametrize(("sample_fps", "allowed", "most"), [(5, 2, 1), (25, 2, 2), (25, 8, 5)])
+def test_of_a_camera_a_fifth_of_a_second_may_wait(
+    sample_fps: float, allowed: int, most: int
+) -> None:
+    camera = CameraSettings(name="gate", source="rtsp://gate/1", sample_fps=sample_fps)
+    boxes = Mailboxes(["gate"], capacity=10)
+    attention = Attentions(OFF, 1.2, None, boxes, allowed).of(camera)
+    passed_on = 0
+    while attention.wants(ROAD, 0.2 * passed_on):
+        boxes.put(Frame("gate", passed_on, START, 0.0, 0.0, ROAD, live=True))
+        passed_on += 1
+    assert passed_on == most
 
 
 def test_time_in_which_a_vehicle_could_be_overlooked_is_counted() -> None:
-    attention = Attention(OFF, 1.2)
+    queue = Queue()
+    attention = Attention(OFF, 1.2, mailbox=queue)
     attention.tell(Present(0, 0, 0), 0.0)
     attention.tell(Present(0, 0, 0), 5.0)  # nothing was lost: nothing was there to be looked at
     assert attention.overlooked_s == 0
     attention.missed()
     attention.tell(Present(0, 0, 0), 5.8)  # lost, but too short a time for a vehicle to pass
     assert attention.overlooked_s == 0
-    attention.passed_on(2, 1)  # a newer one took a frame's place in the mailbox
+    queue.lost = 1  # a frame grew too old while it waited
     attention.tell(Present(0, 0, 0), 7.3)
     assert attention.overlooked_s == 1.5
-    attention.passed_on(2, 1)
     attention.tell(Present(0, 0, 0), 9.3)
     assert attention.overlooked_s == 1.5
 
@@ -147,22 +163,22 @@ def test_time_in_which_a_vehicle_could_be_overlooked_is_counted() -> None:
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=200))
 def test_every_frame_is_wanted_or_counted(waiting: list[int]) -> None:
-    attention = Attention(SavingSettings(), 1.2)
+    queue = Queue()
+    attention = Attention(SavingSettings(), 1.2, mailbox=queue)
     wanted = 0
-    for n, depth in enumerate(waiting):
-        if attention.wants(ROAD, 0.2 * n):
-            wanted += 1
-            attention.passed_on(depth, 0)
+    for n, queue.inside in enumerate(waiting):
+        wanted += attention.wants(ROAD, 0.2 * n)
     assert wanted + attention.dropped[OVERLOAD] + attention.skipped[STILL] == len(waiting)
-    assert wanted >= 1
+    assert wanted >= min(1, waiting.count(0))
 
 
 def test_a_camera_may_have_savings_of_its_own_and_a_file_read_once_has_no_gate() -> None:
     camera = CameraSettings(name="gate", source="a.mp4", savings=OFF)
-    own = Attentions(SavingSettings(), 1.2, 640).of(camera)
+    boxes = Mailboxes(["gate"])
+    own = Attentions(SavingSettings(), 1.2, 640, boxes).of(camera)
     assert all(play(own, 30))
     other = CameraSettings(name="yard", source="b.mp4")
-    once = Attentions(SavingSettings(), 1.2, 640, everything=True).of(other)
+    once = Attentions(SavingSettings(), 1.2, 640).of(other)
     assert all(play(once, 30))
     assert once.small_side == 640
     without = SavingSettings(scale_planes=False)

@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ FPS, SECONDS, SETTLED_S = 5.0, 50, 15.0
 START = datetime(2026, 1, 1, tzinfo=UTC)
 IMAGE = np.zeros((1, 1, 3), np.uint8)
 RECOGNITION = RecognitionSettings()
+BATCH = 4  # as on two cores
 
 
 @dataclass
@@ -60,7 +62,10 @@ def load(cameras: int, frame_s: float, *, at_once: bool) -> Outcome:
         staleness_s=RECOGNITION.staleness_s,
         clock=clock,
     )
-    attentions = {name: Attention(SavingSettings(motion_gate=False), 1.2) for name in names}
+    attentions = {
+        name: Attention(SavingSettings(motion_gate=False), 1.2, mailbox=partial(boxes.counts, name))
+        for name in names
+    }
     arrivals = sorted(
         ((number + (0 if at_once else place / cameras) + 0.1 * rng.random()) / FPS, name)
         for place, name in enumerate(names)
@@ -73,11 +78,10 @@ def load(cameras: int, frame_s: float, *, at_once: bool) -> Outcome:
             clock.now_s, name = arrivals[index]
             index += 1
             if attentions[name].wants(None, clock.now_s):
-                attentions[name].passed_on(boxes.depth(name), 0)
                 boxes.put(Frame(name, index, START, clock.now_s, clock.now_s, IMAGE, live=True))
         waiting = max(waiting, boxes.depth())
         clock.now_s = max(clock.now_s, free_s)
-        batch = boxes.take(RECOGNITION.batch_size, 0, wait_s=0)
+        batch = boxes.take(BATCH, 0, wait_s=0)
         free_s = clock.now_s + frame_s * len(batch)
         if not batch and index < len(arrivals):
             free_s = max(free_s, arrivals[index][0] + RECOGNITION.batch_deadline_s)
@@ -95,17 +99,17 @@ def load(cameras: int, frame_s: float, *, at_once: bool) -> Outcome:
 
 
 @pytest.mark.parametrize("at_once", [True, False])
-@pytest.mark.parametrize(("frame_s", "most_late_s"), [(0.025, 1.1), (0.05, 2.1)])
+@pytest.mark.parametrize(("frame_s", "most_late_s"), [(0.025, 0.55), (0.05, 1.1)])
 def test_each_camera_keeps_its_share_of_an_overloaded_machine(
     frame_s: float, most_late_s: float, at_once: bool
 ) -> None:
     found = load(16, frame_s, at_once=at_once)
-    assert min(found.rates) > 0.9 * max(found.rates)
-    assert sum(found.rates) > 0.93 / frame_s, "the machine is not idle meanwhile"
+    assert min(found.rates) > 0.95 * max(found.rates)
+    assert sum(found.rates) > 0.97 / frame_s, "the machine is not idle meanwhile"
     assert found.late_s < most_late_s
-    assert found.waiting <= 16 * RECOGNITION.mailbox_frames
+    assert found.waiting <= 16, "one of each camera"
     assert found.recognised + sum(found.lost.values()) == found.offered, "each loss is counted"
-    assert found.lost[OVERLOAD] > 0.9 * sum(found.lost.values()), "thinned out before they cost"
+    assert found.lost[OVERLOAD] == sum(found.lost.values()), "left out before they cost"
 
 
 def test_the_rate_falls_smoothly_with_the_number_of_cameras() -> None:
