@@ -28,26 +28,25 @@ def test_a_leak_is_a_slope_and_a_warm_up_is_none() -> None:
 
 
 def test_processor_time_is_told_by_thread() -> None:
-    done = threading.Event()
+    worked, done = threading.Event(), threading.Event()
 
     def work() -> None:
         until_s = time.thread_time() + 0.2
         while time.thread_time() < until_s:
             pass
+        worked.set()
         done.wait(90)
 
     threads = ThreadCpu({"camera-": "cameras", "recognition": "recognition"})
     busy = threading.Thread(target=work, name="camera-a")
     busy.start()
-    time.sleep(0.01)
-    while not done.is_set():
-        shares = threads.shares()
-        if shares["cameras"] > 0.3:
-            done.set()
-        time.sleep(0.02)
+    assert worked.wait(90)
+    shares = threads.shares()
+    done.set()
     busy.join()
     assert set(shares) == {"cameras", "recognition", "rest", "native"}
     assert sum(shares.values()) == pytest.approx(1, abs=0.05)
+    assert shares["cameras"] > 0.3
     assert shares["recognition"] == 0
 
 
