@@ -33,6 +33,7 @@ NONE: Final = SavingSettings(
     motion_gate=False,
     light_decoding=False,
     key_frames=False,
+    skip_deblocking=False,
     scale_planes=False,
     skip_settled=False,
     ease_known=False,
@@ -43,6 +44,7 @@ ROWS: Final[Mapping[str, SavingSettings]] = {
     # the gate says when a lane is empty
     "light_decoding": NONE.model_copy(update={"motion_gate": True, "light_decoding": True}),
     "key_frames": NONE.model_copy(update={"motion_gate": True, "key_frames": True}),
+    "skip_deblocking": NONE.model_copy(update={"skip_deblocking": True}),
     "scale_planes": NONE.model_copy(update={"scale_planes": True}),
     "skip_settled": NONE.model_copy(update={"skip_settled": True}),
     # what need not be read is what is known

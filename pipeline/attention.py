@@ -63,6 +63,8 @@ class Attention:
     ) -> None:
         self.small_side = detector_side if savings.scale_planes else None
         """Longer side of the small picture that is to be made from the planes; None: none."""
+        self.deblocks = not savings.skip_deblocking
+        """Whether decoding smooths the edges of blocks."""
         self._savings = savings
         self._standing_s = min(REFRESH_S, close_after_s / _REFRESHES)
         self._gate = MotionGate()
@@ -232,7 +234,8 @@ class Attentions:
     def _made(self, camera: CameraSettings) -> Attention:
         savings = camera.savings or self._savings
         if self._mailboxes is None:
-            savings = savings.model_copy(update={"motion_gate": False, "ease_known": False})
+            whole = {"motion_gate": False, "ease_known": False, "skip_deblocking": False}
+            savings = savings.model_copy(update=whole)
             return Attention(savings, self._close_after_s, self._detector_side)
         most = min(self._mailbox_frames, max(1, int(_QUEUE_S * camera.sample_fps + _TOLERANCE_S)))
         mailbox = partial(self._mailboxes.counts, camera.name)

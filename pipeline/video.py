@@ -71,6 +71,8 @@ class VideoSource:
         self._attention = attention
         if attention is not None:
             attention.restart()
+            if not attention.deblocks:
+                self._stream.codec_context.options = {"skip_loop_filter": "all"}
         self._light = self._leaving_out = False
         self._keys = KeyFrames(self._stream) if attention is not None and not decoder else None
         self._backlog: deque[Packet] = deque()  # kept, and to be decoded after all

@@ -51,7 +51,7 @@ def throughput(
     ] = None,
     on: Annotated[
         list[str] | None,
-        typer.Option(help="A saving that is off unless asked for: key_frames."),
+        typer.Option(help="A saving that is off unless asked for: key_frames or skip_deblocking."),
     ] = None,
     threads: Annotated[
         int, typer.Option(min=0, help="Threads of the networks; 0: as many as there are cores.")

@@ -28,6 +28,9 @@ class SavingSettings(Settings):
     ``light_decoding``: while a lane is empty, frames that no other refers to are not decoded.
     ``key_frames``: while a lane is empty, key frames alone are decoded, where a stream has one at
     least every 2.5 s. A vehicle that is in view at none of them is not seen: off unless asked for.
+    ``skip_deblocking``: decoding leaves out the filter that smooths the edges of blocks (H.264,
+    H.265); pictures, those of the evidence too, are a little coarser up to the next key frame: off
+    unless asked for.
     ``scale_planes``: the detector's small picture is made from the decoder's planes, not from the
     full BGR picture.
     ``skip_settled``: a vehicle's plate is not read again once its reading is beyond doubt.
@@ -38,6 +41,7 @@ class SavingSettings(Settings):
     motion_gate: bool = True
     light_decoding: bool = True
     key_frames: bool = False
+    skip_deblocking: bool = False
     scale_planes: bool = True
     skip_settled: bool = True
     ease_known: bool = True

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing, suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.savings import NONE, ROWS, Row, replay
 from detectors.recogniser import Recogniser, load_recogniser
+from pipeline.attention import Attention
+from pipeline.commands.demo import CLIP
 from pipeline.config import SavingSettings
+from pipeline.media import EndOfMedia
+from pipeline.source import open_source
 from tests.support import roads
 
 pytestmark = pytest.mark.slow
@@ -71,7 +77,8 @@ def whole(recogniser: Recogniser, clips: Callable[[str], Path]) -> Callable[[str
     return of
 
 
-@pytest.mark.parametrize("switch", [name for name in ROWS if name != "none"])
+# these clips need no deblocking: that switch has a test of its own
+@pytest.mark.parametrize("switch", [one for one in ROWS if one not in ("none", "skip_deblocking")])
 @pytest.mark.parametrize("clip", ["quiet", "layers"])
 def test_every_passage_survives_every_switch(
     recogniser: Recogniser,
@@ -117,6 +124,27 @@ def test_frames_that_no_other_refers_to_are_left_undecoded(
     assert row.skipped["light"] >= 25
     without = replay(clips("quiet"), recogniser, "light_decoding", ROWS["light_decoding"])
     assert without.skipped["light"] == 0  # every frame is referred to
+
+
+def test_without_deblocking_pictures_are_a_little_coarser() -> None:
+    def pictures(savings: SavingSettings) -> list[np.ndarray]:
+        source = open_source(str(CLIP), sample_fps=0.5, attention=Attention(savings, 1.2))
+        found = []
+        with closing(source), suppress(EndOfMedia):
+            while True:
+                if (sample := source.read()) is not None:
+                    found.append(sample.image.astype(np.int16))
+        return found
+
+    whole, coarser = pictures(NONE), pictures(ROWS["skip_deblocking"])
+    assert len(whole) == len(coarser)
+    off = [float(np.abs(one - other).mean()) for one, other in zip(whole, coarser, strict=True)]
+    assert 0.05 < max(off) < 5.0  # grey levels
+
+
+def test_without_deblocking_the_same_is_read(recogniser: Recogniser) -> None:
+    row = replay(CLIP, recogniser, "skip_deblocking", ROWS["skip_deblocking"])
+    assert read_in(row) == read_in(replay(CLIP, recogniser, "none", NONE))
 
 
 def test_a_settled_plate_is_read_less_often(

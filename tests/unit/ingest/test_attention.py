@@ -181,6 +181,9 @@ def test_a_camera_may_have_savings_of_its_own_and_a_file_read_once_has_no_gate()
     once = Attentions(SavingSettings(), 1.2, 640).of(other)
     assert all(play(once, 30))
     assert once.small_side == 640
+    coarse = SavingSettings(skip_deblocking=True)
+    assert not Attentions(coarse, 1.2, 640, boxes).of(other).deblocks
+    assert Attentions(coarse, 1.2, 640).of(other).deblocks
     without = SavingSettings(scale_planes=False)
     assert Attentions(without, 1.2, 640).of(other).small_side is None
 
