@@ -23,6 +23,7 @@ from pipeline.attention import Attention
 from pipeline.config import SavingSettings
 from pipeline.media import EndOfMedia, Sample
 from pipeline.source import open_source
+from pipeline.video import NO_DEBLOCKING
 
 _SAMPLES = 24
 _READ_BATCH = 16
@@ -46,10 +47,11 @@ def measure(
     *,
     sample_fps: float,
     batch: int,
+    deblocks: bool = True,
 ) -> Ceilings:
-    """Run each part alone for ``seconds``."""
+    """Run each part alone for ``seconds``; ``deblocks``: whether decoding smooths blocks."""
     progress("decoding alone", 0.0)
-    decoded, decode_ms = _decode(clip, seconds)
+    decoded, decode_ms = _decode(clip, seconds, deblocks)
     progress("detection alone", 0.33)
     samples = _samples(clip, recogniser, sample_fps)
     pictures = [sample.image if sample.small is None else sample.small for sample in samples]
@@ -69,7 +71,7 @@ def measure(
     return Ceilings(decoded, detected, read, cpu_ms)
 
 
-def _decode(clip: Path, seconds: float) -> tuple[float, float]:
+def _decode(clip: Path, seconds: float, deblocks: bool) -> tuple[float, float]:
     """Frames a second decoded by one thread for each core, and processor ms of one."""
     counts = [0] * cores()
     until_s = time.monotonic() + seconds
@@ -79,6 +81,8 @@ def _decode(clip: Path, seconds: float) -> tuple[float, float]:
             with av.open(str(clip)) as container:
                 stream = container.streams.video[0]
                 stream.codec_context.thread_count = 1
+                if not deblocks:
+                    stream.codec_context.options = NO_DEBLOCKING
                 for _ in container.decode(stream):
                     counts[number] += 1
                     if time.monotonic() > until_s:

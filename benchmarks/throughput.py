@@ -163,6 +163,7 @@ def measure(settings: Settings, progress: Progress) -> Report:
         progress,
         sample_fps=settings.fps,
         batch=recognition.batch_size or recogniser.batch,
+        deblocks=not settings.savings.skip_deblocking,
     )
     return _report(settings, machine, clip, run, ceiling, recogniser.device)
 

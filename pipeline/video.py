@@ -31,6 +31,9 @@ from pipeline.motion import Luma
 from pipeline.sampling import MediaClock, Sampler
 from pipeline.types import ImageBgr
 
+NO_DEBLOCKING = {"skip_loop_filter": "all"}
+"""FFmpeg's option for decoding without the filter that smooths the edges of blocks."""
+
 _JUMP_AHEAD_LIVE_S = 10.0
 _REMEMBERED_PACKETS = 512
 _PLANAR = ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "gray")
@@ -72,7 +75,7 @@ class VideoSource:
         if attention is not None:
             attention.restart()
             if not attention.deblocks:
-                self._stream.codec_context.options = {"skip_loop_filter": "all"}
+                self._stream.codec_context.options = NO_DEBLOCKING
         self._light = self._leaving_out = False
         self._keys = KeyFrames(self._stream) if attention is not None and not decoder else None
         self._backlog: deque[Packet] = deque()  # kept, and to be decoded after all
