@@ -30,11 +30,12 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is measured: cameras with the first clip and with each of the others, seconds of a
-    step, and clips by name."""
+    """How much is measured: cameras with the first clip, with each of the others, and for long and
+    over RTSP; seconds of a step; clips by name."""
 
     cameras: tuple[int, ...]
     cameras_of_others: tuple[int, ...]
+    steady: int
     seconds: int
     names: tuple[str, ...]
     savings: tuple[str, ...]
@@ -43,10 +44,13 @@ class Plan:
 
 
 PLANS: Final = {
-    "quick": Plan((1, 4, 12), (4,), 15, ("busy_h264", "quiet_h264"), ("quiet_h264",), 100_000, 20),
+    "quick": Plan(
+        (1, 4, 12), (4,), 4, 15, ("busy_h264", "quiet_h264"), ("quiet_h264",), 100_000, 20
+    ),
     "full": Plan(
-        (1, 2, 4, 6, 8, 12, 16, 24),
-        (6, 12),
+        (1, 2, 4, 6, 8, 10, 12, 16, 24),
+        (6, 8, 12),
+        6,
         40,
         ("busy_h264", "quiet_h264", "busy_h265", "quiet_h265"),
         ("quiet_h264", "quiet_h265", "layers_h264", "busy_h264"),
@@ -78,7 +82,7 @@ def steps(plan: Plan, folder: Path, extra: Sequence[Path], accuracy: Path | None
 
     played = [folder / "clips" / f"{name}.mp4" for name in plan.names] + list(extra)
     replayed = [folder / "clips" / f"{name}.mp4" for name in plan.savings] + list(extra)
-    first, seconds, middle = played[0], plan.seconds, plan.cameras[(len(plan.cameras) - 1) // 2]
+    first, seconds = played[0], plan.seconds
     limit_s = 3.0 * seconds + 180
     found = [
         step(
@@ -96,12 +100,13 @@ def steps(plan: Plan, folder: Path, extra: Sequence[Path], accuracy: Path | None
         for count in plan.cameras[:: max(1, len(plan.cameras) // 4)]
     ]
     if available():
-        rtsp = ("throughput", *load(first, middle, seconds), "--rtsp")
+        rtsp = ("throughput", *load(first, plan.steady, seconds), "--rtsp")
         found.append(step("throughput_rtsp", first.stem, limit_s, *rtsp))
     found += [
         step("savings", source.stem, 900, "savings", "--source", source) for source in replayed
     ]
-    long = ("throughput", *load(first, middle, plan.long_s), "--profile", "--out", folder / "long")
+    steady = load(first, plan.steady, plan.long_s)
+    long = ("throughput", *steady, "--profile", "--out", folder / "long")
     found.append(step("long", first.stem, 3.0 * plan.long_s + 180, *long))
     entries = plan.match_entries
     found.append(step("match", f"{entries} entries", 900, "match", "--entries", entries))
