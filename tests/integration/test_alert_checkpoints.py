@@ -180,6 +180,7 @@ def test_silence_is_remembered_over_a_restart_and_told_once(database: redis.Redi
         assert listener.states() == [("north gate", "online"), ("north gate", "silent")]
 
 
+@pytest.mark.slow
 def test_two_services_on_one_store_do_not_call_each_others_silent(database: redis.Redis) -> None:
     with ExitStack() as stack:
         one = stack.enter_context(running_service(database, silent_after_s=8.0))

@@ -33,6 +33,7 @@ def test_figures_for_machines(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_memory_is_watched_and_another_store_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -53,6 +54,7 @@ def test_memory_is_watched_and_another_store_measured(
         assert name in memory["growth_mib_per_hour"]
 
 
+@pytest.mark.slow
 def test_tables_for_people(tmp_path: Path) -> None:
     done = checkpoint(*QUICK, "--picture-kb", "5", "--minutes", "0.05", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -172,6 +172,7 @@ def test_sentinels_lead_to_the_master_and_to_the_next_one(tmp_path: Path) -> Non
         pass
 
 
+@pytest.mark.slow
 def test_in_a_cluster_the_list_is_found_where_it_is(tmp_path: Path) -> None:
     slot = key_slot(b"{checkpoint}:watchlist:plates")
     with cluster(bundled(), tmp_path) as servers, contextlib.ExitStack() as stack:

@@ -86,6 +86,7 @@ def test_real_checkpoint_clip(tmp_path: Path, data_dir: Path) -> None:
     assert len(plates) <= len(truth) + 1  # one of the photographs shows a second car
 
 
+@pytest.mark.slow
 def test_an_alert_waits_for_whoever_asks_later(tmp_path: Path) -> None:
     put_on_list(tmp_path, WANTED)
     settings = tmp_path / "checkpoint.toml"
@@ -137,6 +138,7 @@ def test_a_source_that_cannot_be_used(tmp_path: Path, make, says: str) -> None:
     assert events(done.stdout)[-1]["event"] == "summary"
 
 
+@pytest.mark.slow
 def test_one_bad_source_does_not_stop_the_others(tmp_path: Path) -> None:
     done = checkpoint(
         *("run", "--source", str(tmp_path / "none.mp4"), "--source", str(CLIP), "--once", "--json"),
@@ -148,6 +150,7 @@ def test_one_bad_source_does_not_stop_the_others(tmp_path: Path) -> None:
     assert sorted(passage["plate"] for passage in passages) == sorted(PLATES)
 
 
+@pytest.mark.slow
 def test_redis_away_loses_nothing(tmp_path: Path) -> None:
     """Passages wait on disk while Redis is away, and are matched at the next start."""
     settings = tmp_path / "checkpoint.toml"
@@ -205,6 +208,7 @@ def test_an_unwritable_data_folder_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.rtsp
+@pytest.mark.slow
 def test_demo_shows_the_alert(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "var", ignore_errors=True)
     done = checkpoint("demo", cwd=tmp_path)

@@ -25,6 +25,7 @@ with_paddleocr = pytest.mark.skipif(
 @with_paddleocr
 @pytest.mark.redis
 @pytest.mark.grpc
+@pytest.mark.slow
 def test_a_run_reads_the_plates_of_the_clip(tmp_path: Path) -> None:
     settings = tmp_path / "checkpoint.toml"
     settings.write_text(
