@@ -197,6 +197,11 @@ class Attention:
         )
 
 
+def may_wait(sample_fps: float) -> int:
+    """How many frames of a camera may wait: those of a fifth of a second, one at least."""
+    return max(1, int(_QUEUE_S * sample_fps + _TOLERANCE_S))
+
+
 class Attentions:
     """The attention of every camera, by name. Thread-safe.
 
@@ -205,7 +210,7 @@ class Attentions:
         close_after_s, detector_side: see :class:`Attention`.
         mailboxes: where the cameras' frames wait; None: nothing is left out, for files that are
             read once.
-        mailbox_frames: of one camera wait at most so many.
+        mailbox_frames: of one camera wait at most so many; None: see :func:`may_wait`.
     """
 
     def __init__(
@@ -214,7 +219,7 @@ class Attentions:
         close_after_s: float,
         detector_side: int | None,
         mailboxes: Mailboxes | None = None,
-        mailbox_frames: int = 1,
+        mailbox_frames: int | None = None,
     ) -> None:
         self._savings = savings
         self._close_after_s = close_after_s
@@ -237,7 +242,7 @@ class Attentions:
             whole = {"motion_gate": False, "ease_known": False, "skip_deblocking": False}
             savings = savings.model_copy(update=whole)
             return Attention(savings, self._close_after_s, self._detector_side)
-        most = min(self._mailbox_frames, max(1, int(_QUEUE_S * camera.sample_fps + _TOLERANCE_S)))
+        most = self._mailbox_frames or may_wait(camera.sample_fps)
         mailbox = partial(self._mailboxes.counts, camera.name)
         return Attention(savings, self._close_after_s, self._detector_side, mailbox, most)
 

@@ -14,11 +14,11 @@ import structlog
 from detectors.manifest import digests
 from detectors.recogniser import Recogniser
 from pipeline.archive import PassageArchive
-from pipeline.attention import Attentions
+from pipeline.attention import Attentions, may_wait
 from pipeline.batching import Batcher
 from pipeline.camera import CameraStatus
 from pipeline.clock import Clock
-from pipeline.config import CameraSettings, CheckpointSettings
+from pipeline.config import MAX_SAMPLE_FPS, CameraSettings, CheckpointSettings
 from pipeline.delivery import Delivery
 from pipeline.evidence import UNBLURRED_FOLDER, EvidenceStore
 from pipeline.evidence_manifest import Origin
@@ -42,6 +42,7 @@ from watchlist.store import Watchlist
 
 _log = structlog.get_logger(__name__)
 _DELIVERY_RESERVE_S = 2.0  # of the shutdown deadline, for matching and publishing
+_AHEAD = 2  # frames of a file that is read once are decoded ahead
 _SILENT_FACTOR = 2.5  # a camera silent for so many times close_after_s has its passages closed
 
 
@@ -157,7 +158,7 @@ class Recognition:
         recognition, data_dir = settings.recognition, settings.data_dir
         self.mailboxes = Mailboxes(
             [camera.name for camera in settings.cameras],
-            capacity=recognition.mailbox_frames,
+            capacity=recognition.mailbox_frames or (_AHEAD if once else may_wait(MAX_SAMPLE_FPS)),
             staleness_s=recognition.staleness_s,
             clock=clock,
             lasting=lasting,

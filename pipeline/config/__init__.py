@@ -17,6 +17,7 @@ from pipeline.config.governance import (
 )
 from pipeline.config.loading import line_of, load
 from pipeline.config.recognition import (
+    MAX_SAMPLE_FPS,
     CameraSettings,
     LaneSettings,
     PassageSettings,
@@ -49,6 +50,7 @@ from pipeline.config.whole import CheckpointSettings, Role
 
 __all__ = [
     "CATEGORIES",
+    "MAX_SAMPLE_FPS",
     "MINIMUM_AUDIT_DAYS",
     "MOST_ENTRY_DAYS",
     "TOKEN_VARIABLE",

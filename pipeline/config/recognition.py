@@ -10,6 +10,9 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pipeline.config.base import Settings
 from pipeline.types import Direction
 
+MAX_SAMPLE_FPS = 60
+"""Frames that can be sampled from a camera in a second, at most."""
+
 Point = Annotated[tuple[float, float], Field(description="x, y as fractions of the picture")]
 
 
@@ -52,7 +55,7 @@ class CameraSettings(Settings):
 
     name: str = Field(min_length=1, pattern=r"^[^\s/]+$")
     source: str = Field(min_length=1, repr=False)
-    sample_fps: float = Field(default=5.0, gt=0, le=60)
+    sample_fps: float = Field(default=5.0, gt=0, le=MAX_SAMPLE_FPS)
     lanes: tuple[LaneSettings, ...] = ()
     direction: Direction | None = None
     connect_timeout_s: float = Field(default=5.0, gt=0)
@@ -82,10 +85,11 @@ class RecognitionSettings(Settings):
     batch_deadline_s: float = Field(
         default=0.01, ge=0, description="how long a frame waits for others to be recognised with"
     )
-    mailbox_frames: int = Field(
-        default=2,
+    mailbox_frames: int | None = Field(
+        default=None,
         ge=1,
-        description="of a camera wait a fifth of a second's frames, but no more than these",
+        description="so many frames of a camera may wait; None: a fifth of a second's, one at 5 a "
+        "second",
     )
     staleness_s: float = Field(default=2.0, gt=0)
     savings: SavingSettings = SavingSettings()

@@ -58,7 +58,7 @@ def load(cameras: int, frame_s: float, *, at_once: bool) -> Outcome:
     names = [f"camera-{number}" for number in range(cameras)]
     boxes = Mailboxes(
         names,
-        capacity=RECOGNITION.mailbox_frames,
+        capacity=2,
         staleness_s=RECOGNITION.staleness_s,
         clock=clock,
     )
