@@ -20,7 +20,7 @@ from pipeline.errors import WeightsError
 Precision = Literal["auto", "f32", "bf16"]
 
 _Size: TypeAlias = tuple[int, int]  # height and width
-_OFTEN = 16  # pictures of one size, from which it is worth being compiled for
+_OFTEN = 8  # pictures of one size, from which it is worth being compiled for
 
 
 class OpenVinoNetwork:

@@ -12,7 +12,7 @@ from detectors.backends.openvino import OpenVinoNetwork
 from detectors.manifest import load_model
 from pipeline.errors import WeightsError
 
-OFTEN = 17
+OFTEN = 9
 """Pictures of one size after which it has been compiled of its own."""
 
 
