@@ -93,6 +93,7 @@ def test_savings_are_switched_off_by_name(tmp_path: Path) -> None:
         "motion_gate": False,
         "light_decoding": True,
         "key_frames": True,
+        "skip_deblocking": False,
         "scale_planes": True,
         "skip_settled": False,
         "ease_known": True,
