@@ -12,8 +12,6 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 """The repository's root."""
 
-SHARED = "PYTEST_XDIST_WORKER" in os.environ
-"""Whether this is one of several processes that run tests."""
 FIRST = ("unit", "property", "integration")
 """Folders of tests by speed; the others follow."""
 
@@ -50,16 +48,13 @@ def data_dir() -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Quick feedback first: by folder, then slow tests, then those that must run alone.
-
-    Where several processes run tests, slow ones come first: in the end nobody waits for them.
-    """
+    """Quick feedback first: by folder, then slow tests, then those that must run alone."""
 
     def turn(item: pytest.Item) -> tuple[bool, bool, int]:
         folder = item.path.relative_to(ROOT / "tests").parts[0]
         place = FIRST.index(folder) if folder in FIRST else len(FIRST)
         alone, slow = (item.get_closest_marker(name) is not None for name in ("alone", "slow"))
-        return alone, slow != SHARED, place
+        return alone, slow, place
 
     items.sort(key=turn)
 
@@ -69,7 +64,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     """Where several processes run tests, one that is marked ``alone`` waits for the others, and
     they for it. The locks lie on two files that are there anyway, so none is left behind.
     """
-    if not SHARED:
+    if "PYTEST_XDIST_WORKER" not in os.environ:
         return (yield)
     how = fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH
     with (ROOT / "Makefile").open() as queue, (ROOT / "pyproject.toml").open() as machine:
