@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from checkpoint.v1 import alerts_pb2_grpc
 from pipeline.alerts.channel import explain, open_channel
 from pipeline.clock import Clock, SystemClock
 from pipeline.convert_status import report_to_pb
+from pipeline.convert_values import moment_from_pb
 from pipeline.status import CheckpointReport
 
 _log = structlog.get_logger(__name__)
@@ -99,7 +100,7 @@ class Reporter:
             pb.ReportStatusRequest(report=report), timeout=min(_DEADLINE_S, self._every_s)
         )
         took_s = self._clock.monotonic() - sent_s
-        theirs = answer.received_at.ToDatetime(tzinfo=UTC)
+        theirs = moment_from_pb(answer.received_at)
         self._on_clock(clock_problem(sent_at, theirs, took_s))
 
     def _say_once(self, problem: str) -> None:

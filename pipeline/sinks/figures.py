@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from checkpoint.v1 import alerts_pb2 as pb
 from pipeline.alerts.records import EventKind, StoredAlert
-from pipeline.convert_values import match_kind_from_pb, timestamp_from_us
+from pipeline.convert_values import match_kind_from_pb, moment_from_pb, timestamp_from_us
 from pipeline.histogram import Distribution, Histogram
 from pipeline.rollup import CountedAlert, Rollup, RollupError
 from pipeline.sinks.base import NAMES, Event, SinkError
@@ -72,7 +72,7 @@ def counted_alert(stored: StoredAlert) -> CountedAlert:
     """What is counted of an alert, or of one event about it."""
     hit = pb.Hit.FromString(stored.hit)
     kind = match_kind_from_pb(hit.kind)
-    received_at = timestamp_from_us(stored.received_us).ToDatetime(tzinfo=UTC)
+    received_at = moment_from_pb(timestamp_from_us(stored.received_us))
     return CountedAlert(
         id=stored.id,
         checkpoint=hit.checkpoint,
@@ -90,6 +90,6 @@ def counted_alert(stored: StoredAlert) -> CountedAlert:
 def _latency_s(hit: pb.Hit, received_at: datetime) -> float | None:
     """From the last frame that this revision rests on; None where the clocks do not agree, or
     for a file that is read faster than it was recorded."""
-    ended_at = hit.passage.ended_at.ToDatetime(tzinfo=UTC)
+    ended_at = moment_from_pb(hit.passage.ended_at)
     latency_s = (received_at - ended_at).total_seconds()
     return latency_s if latency_s >= 0 else None
