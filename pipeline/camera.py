@@ -126,13 +126,17 @@ class CameraRecord:
     """
 
     def __init__(self, camera: str, source: str, clock: Clock) -> None:
-        self.source = source
         self._clock = clock
         self._lock = threading.Lock()
         self._rate = FrameRate()
         self._last_frame_s: float | None = None
         self._has_streamed = False
         self._status = CameraStatus(camera, source, CameraState.CONNECTING, clock.now())
+
+    @property
+    def source(self) -> str:
+        """What it reads, as it is shown."""
+        return self._status.source
 
     @property
     def state(self) -> CameraState:
